@@ -1,0 +1,1 @@
+"""Error analysis over saved predictions."""

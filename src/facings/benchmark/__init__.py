@@ -1,0 +1,1 @@
+"""Accuracy and latency of a bundle, measured through the runtime."""

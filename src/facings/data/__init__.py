@@ -1,0 +1,1 @@
+"""Tables, adapters, transforms and data modules."""

@@ -1,0 +1,1 @@
+"""One file a public dataset: source folder in, tables out."""

@@ -1,0 +1,1 @@
+"""A shelf-camera world made by procedure, whose truth is known exactly."""

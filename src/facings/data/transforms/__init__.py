@@ -1,0 +1,1 @@
+"""Augmentation for training, and the one preprocessing for evaluation."""

@@ -1,0 +1,1 @@
+"""Checkpoints in, a verified bundle out."""

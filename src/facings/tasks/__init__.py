@@ -1,0 +1,1 @@
+"""LightningModules: what one training step and one evaluation are."""
