@@ -1,0 +1,140 @@
+"""Between the command line and a verb's `run(cfg)`: Hydra, help, and errors a person can act on."""
+
+import importlib
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from facings.commands.composition import check_overrides, groups_and_options, keys_of
+from facings.commands.suggestions import nearest
+from facings.config import config_dir
+from facings.errors import ConfigError, FacingsError
+
+# Flags of ours, as the override that they stand for.
+FLAGS = {"--dry-run": "dry_run=true", "--overwrite": "overwrite=true"}
+VALUED_FLAGS = {"--result": "result"}
+# Flags of Hydra that pass through; those with a value take the next word.
+HYDRA_FLAGS = {"-m", "--multirun", "--resolve", "--info", "-i"}
+HYDRA_VALUED_FLAGS = {"-c", "--cfg", "-cd", "--config-dir", "-p", "--package"}
+
+
+def run_verb(verb: str, words: list[str], summary: str) -> int:
+    """Run a Hydra verb with the user's words. Returns the exit code; raises FacingsError for what the user can mend."""
+    if "--help" in words or "-h" in words:
+        sys.stdout.write(verb_help(verb, summary))
+        return 0
+    overrides, hydra_words = split_words(verb, words)
+    extra_dirs = [hydra_words[i + 1] for i, w in enumerate(hydra_words[:-1]) if w in ("-cd", "--config-dir")]
+    check_overrides(verb, overrides, extra_dirs)
+    saved = sys.argv
+    sys.argv = [f"facings {verb}", *hydra_words, *overrides]
+    try:
+        _entry(verb)()
+    finally:
+        sys.argv = saved
+    return 0
+
+
+def split_words(verb: str, words: list[str]) -> tuple[list[str], list[str]]:
+    """Overrides, and the words for Hydra itself. Raises ConfigError for an unknown option, naming near ones."""
+    overrides: list[str] = []
+    hydra_words: list[str] = []
+    waiting = iter(words)
+    for word in waiting:
+        name, _, value = word.partition("=")
+        if word in FLAGS:
+            overrides.append(FLAGS[word])
+        elif name in VALUED_FLAGS and word.startswith("--"):
+            overrides.append(f"{VALUED_FLAGS[name]}={value or _value_of(word, waiting)}")
+        elif word in HYDRA_FLAGS:
+            hydra_words.append(word)
+        elif word in HYDRA_VALUED_FLAGS:
+            hydra_words += [word, _value_of(word, waiting)]
+        elif word.startswith("-"):
+            options = [*FLAGS, *VALUED_FLAGS, *HYDRA_FLAGS, *HYDRA_VALUED_FLAGS, "--help"]
+            raise ConfigError(f"unknown option {word!r}{nearest(word, options)}; settings are given as KEY=VALUE")
+        elif "=" not in word and not word.startswith("~"):
+            raise ConfigError(f"{word!r} is not a setting; expected KEY=VALUE, see `facings {verb} --help`")
+        else:
+            overrides.append(word)
+    try:
+        OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as fault:
+        raise ConfigError(f"cannot read {fault.override!r}: {str(fault).splitlines()[0]}") from fault
+    return overrides, hydra_words
+
+
+def _value_of(word: str, waiting: Any) -> str:
+    value = next(waiting, None)
+    if value is None:
+        raise ConfigError(f"option {word} needs a value")
+    return str(value)
+
+
+def verb_help(verb: str, summary: str) -> str:
+    """What `facings VERB --help` prints: keys, groups with their options, flags, an example."""
+    lines = [f"facings {verb}: {summary}", "", f"usage: facings {verb} [KEY=VALUE …] [options]", ""]
+    head = [line[2:] for line in (config_dir() / f"{verb}.yaml").read_text().splitlines() if line.startswith("# ")]
+    lines += ["groups (GROUP=OPTION):"] if groups_and_options(verb) else []
+    lines += [f"  {group:<14}{', '.join(options)}" for group, options in groups_and_options(verb).items()]
+    lines += ["", "keys, with their defaults (more inside the groups: --cfg job prints all):"]
+    lines += [f"  {key} = {value}" for key, value in keys_of(verb).items()]
+    lines += ["", "options:", "  --cfg job        print the composed configuration and stop"]
+    lines += ["  -m, --multirun   run every combination of comma-separated values"]
+    lines += ["  --result ID      write results/ID.json"] if "result" in keys_of(verb) else []
+    lines += ["  --dry-run        build everything, run one batch, train nothing"] if "dry_run" in keys_of(verb) else []
+    lines += ["", *head[:3]] if head else []
+    return "\n".join(lines) + "\n"
+
+
+def _entry(verb: str) -> Any:
+    @hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)
+    def entry(cfg: DictConfig) -> Any:
+        _quieten()
+        try:
+            return importlib.import_module(f"facings.commands.{verb}").run(cfg)
+        except Exception as fault:
+            message = user_message(fault)
+            if message is None:
+                raise
+            sys.stderr.write(f"facings {verb}: {message}\n")
+            raise SystemExit(2) from fault
+
+    return entry
+
+
+def user_message(fault: BaseException | None) -> str | None:
+    """The message for the user when the fault, or what caused it, is one that the user can mend; else None."""
+    while fault is not None:
+        if isinstance(fault, FacingsError):
+            return str(fault)
+        if isinstance(fault, OSError) and fault.errno is not None and fault.strerror is not None:
+            where = f"{fault.filename}: " if fault.filename else ""
+            hint = " (free some space, or set paths.log_dir to another disk)" if fault.errno == 28 else ""
+            return f"{where}{fault.strerror}{hint}"
+        if isinstance(fault, OmegaConfBaseException | HydraException) and fault.__cause__ is None:
+            return str(fault).splitlines()[0]
+        fault = fault.__cause__
+    return None
+
+
+def _quieten() -> None:
+    """Leave out notices of libraries that a user can do nothing about."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for pattern in (".*does not have many workers.*", ".*LeafSpec.*", ".*isinstance.*treespec.*", ".*exists and is not"):
+        warnings.filterwarnings("ignore", message=pattern)
+
+
+def run_folder(cfg: DictConfig) -> Path:
+    """This run's own folder, made if need be."""
+    folder = Path(cfg.paths.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

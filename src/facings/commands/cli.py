@@ -1,0 +1,77 @@
+"""`facings VERB …`: one console command whose verbs load their room only when called.
+
+Verbs for training take Hydra overrides; verbs for the store are argparse and torch-free, handled by the runtime.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from facings import __version__
+from facings.commands.suggestions import nearest
+from facings.errors import FacingsError
+
+HYDRA_VERBS = {
+    "synthesize": "make shelf scenes with packaged goods and produce, and their truth",
+    "train": "fit a detector or an embedder: facings train experiment=detection/quickstart",
+    "evaluate": "accuracy of a checkpoint or a bundle",
+    "export": "checkpoints to a verified ONNX bundle",
+    "benchmark": "accuracy and latency of a bundle through the runtime, as JSON, table and HTML page",
+}
+RUNTIME_VERBS = {
+    "predict": "recognise the products in pictures",
+    "enroll": "add a product to a bundle's gallery from a few photos",
+    "remove": "take a product out of a bundle's gallery",
+    "verify": "check a bundle: checksums, schema, operators, golden samples",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit code: 0 done, 1 the verb's check failed, 2 wrong use, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(overview())
+        return 0
+    if words[0] in ("-V", "--version", "version"):
+        sys.stdout.write(f"facings {__version__}\n")
+        return 0
+    verb, rest = words[0], words[1:]
+    try:
+        if verb in RUNTIME_VERBS:
+            from facings.runtime.cli import main as runtime_main
+
+            return runtime_main([verb, *rest])
+        if verb in HYDRA_VERBS:
+            return _run_hydra_verb(verb, rest)
+        near = nearest(verb, [*HYDRA_VERBS, *RUNTIME_VERBS])
+        raise FacingsError(f"unknown verb {verb!r}{near}; `facings --help` lists them all")
+    except FacingsError as fault:
+        sys.stderr.write(f"facings {verb}: {fault}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"facings {verb}: interrupted\n")
+        return 130
+
+
+def overview() -> str:
+    """The text of `facings --help`."""
+    lines = [f"facings {__version__}: product recognition for shelf cameras", "", "usage: facings VERB …", ""]
+    lines += ["research (Hydra overrides, KEY=VALUE):"]
+    lines += [f"  {verb:<12}{text}" for verb, text in HYDRA_VERBS.items()]
+    lines += ["", "store (no torch needed):"]
+    lines += [f"  {verb:<12}{text}" for verb, text in RUNTIME_VERBS.items()]
+    lines += ["", "`facings VERB --help` explains a verb."]
+    return "\n".join(lines) + "\n"
+
+
+def _run_hydra_verb(verb: str, words: list[str]) -> int:
+    try:
+        from facings.commands.application import run_verb
+    except ModuleNotFoundError as fault:
+        if fault.name and fault.name.split(".")[0] == "facings":
+            raise
+        raise FacingsError(f"{verb} needs the package {fault.name!r}: pip install 'facings[train]'") from fault
+    return run_verb(verb, words, HYDRA_VERBS[verb])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

