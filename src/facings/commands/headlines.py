@@ -1,0 +1,29 @@
+"""Which figures of a training become a headline record, and what they claim."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+
+from facings.benchmark.claims import claim_of
+from facings.metrics.bootstrap import bootstrap_interval
+
+
+def training_claim(identifier: str, figures: Mapping[str, float], task: pl.LightningModule) -> dict[str, Any]:
+    """`claim` and `metrics` for `write_result`, limited to the metric names that the ID asks for.
+
+    The interval of `fine_top1` is a bootstrap over the test pictures.
+    """
+    claim, names, units = claim_of(identifier, available=sorted(figures))
+    metrics: dict[str, dict[str, Any]] = {name: {"value": float(figures[name])} for name in names}
+    for name in names:
+        if name in units:
+            metrics[name]["unit"] = units[name]
+    for name, correct in {"fine_top1": "correct", "coarse_top1": "coarse_correct"}.items():
+        values = getattr(task, correct, None)
+        if name in metrics and values is not None and len(values):
+            right = np.asarray(values, np.float64)
+            low, high = bootstrap_interval(lambda index, right=right: float(right[index].mean()), len(right))
+            metrics[name] |= {"low": low, "high": high}
+    return {"claim": claim, "metrics": metrics}

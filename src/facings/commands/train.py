@@ -1,0 +1,179 @@
+"""`facings train`: compose, fit, evaluate, and leave a run folder that can be repeated and resumed."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from facings.benchmark.record import write_result
+from facings.commands.application import run_folder
+from facings.commands.environment import command_line, write_environment
+from facings.commands.headlines import training_claim
+from facings.errors import CheckpointError, ConfigError
+from facings.files import atomic_write
+from facings.tasks.callbacks import RecordConfig
+from facings.tasks.checkpoint import load_weights, read_checkpoint
+
+
+def run(cfg: DictConfig) -> dict[str, float]:
+    """Train what the configuration says. Returns the test (or, without test, validation) figures.
+
+    Raises ConfigError, DataError or CheckpointError for what the user can mend.
+    """
+    start = time.monotonic()
+    console = Console()
+    folder = run_folder(cfg)
+    torch.set_float32_matmul_precision("high")
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    data = instantiate(cfg.data)
+    if hasattr(data, "labels"):
+        with open_dict(cfg):
+            cfg.labels = list(data.labels)
+    model = build_model(cfg)
+    task = build_task(cfg, data, model)
+    resolved = plain_config(cfg)
+    atomic_write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved), resolve=True))
+    write_environment(folder, seed=cfg.seed, data=data.checksums(), command=command_line("train"))
+    if cfg.dry_run:
+        dry_run(task, data, console)
+        return {}
+    trainer = build_trainer(cfg, resolved)
+    resume = _starting_point(cfg, task)
+    console.print(f"[bold]{cfg.run_name}[/]: run folder {folder}")
+    _fit(trainer, task, data, resume, folder)
+    figures = _final_figures(cfg, trainer, task, data)
+    minutes = (time.monotonic() - start) / 60
+    figures["minutes"] = minutes
+    _save_predictions(task, folder)
+    atomic_write(folder / "results.json", json.dumps(figures, indent=2) + "\n")
+    console.print(results_table(str(cfg.run_name), figures))
+    console.print(f"checkpoint: {best_checkpoint(folder)}")
+    if cfg.result:
+        claim = training_claim(str(cfg.result), figures, task)
+        write_result(
+            str(cfg.result),
+            **claim,
+            command=command_line("train"),
+            data=data.checksums(),
+            seeds=[int(cfg.seed)],
+            folder=Path(cfg.paths.result_dir),
+        )
+    return figures
+
+
+def build_model(cfg: DictConfig) -> nn.Module:
+    """The untrained model of a configuration; the number of classes follows from the data's labels."""
+    model: nn.Module = instantiate(cfg.model)
+    return model
+
+
+def build_task(cfg: DictConfig, data: Any, model: nn.Module) -> pl.LightningModule:
+    """The LightningModule around the model, its loss and its optimizer."""
+    optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
+    if cfg.task.name == "reid":
+        loss = instantiate(cfg.loss)(num_classes=data.num_train_products, embedding_size=model.dimension)
+        extra: dict[str, Any] = {"coarse": data.coarse_labels()}
+    else:
+        loss = instantiate(cfg.loss)
+        extra = {}
+    return instantiate(  # type: ignore[no-any-return]
+        cfg.task.module, model=model, loss=loss, optimizer=optimizer, scheduler=scheduler, **extra
+    )
+
+
+def build_trainer(cfg: DictConfig, resolved: Mapping[str, Any]) -> pl.Trainer:
+    """The Lightning trainer with the configured callbacks and loggers, and the record in every checkpoint."""
+    callbacks = [instantiate(node) for node in cfg.callbacks.values() if node is not None]
+    callbacks.append(RecordConfig(str(cfg.task.name), resolved))
+    loggers = [instantiate(node) for node in cfg.logger.values() if node is not None]
+    trainer: pl.Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
+    return trainer
+
+
+def plain_config(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration with every reference resolved."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def dry_run(task: pl.LightningModule, data: Any, console: Console) -> None:
+    """Build one batch, print its shapes, pass it through the loss once, and print the model's parts."""
+    batch = next(iter(data.train_dataloader()))
+    table = Table("entry", "shape", "type", title="one training batch")
+    for key, value in batch.items():
+        shape = tuple(value.shape) if hasattr(value, "shape") else f"list of {len(value)}"
+        table.add_row(key, str(shape), str(getattr(value, "dtype", type(value).__name__)))
+    console.print(table)
+    console.print(pl.utilities.model_summary.ModelSummary(task, max_depth=2))
+    console.print("dry run: nothing was trained")
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """The best checkpoint of a run, or its last where no validation ran."""
+    for name in ("best.ckpt", "last.ckpt"):
+        if (folder / "checkpoints" / name).is_file():
+            return folder / "checkpoints" / name
+    raise CheckpointError(f"{folder}/checkpoints: holds neither best.ckpt nor last.ckpt; did the training finish?")
+
+
+def results_table(title: str, figures: Mapping[str, float]) -> Table:
+    """Figures as a table for the terminal."""
+    table = Table("figure", "value", title=title)
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.4f}")
+    return table
+
+
+def _starting_point(cfg: DictConfig, task: pl.LightningModule) -> str | None:
+    """Check `resume` and load `initial_weights`; returns the checkpoint for the trainer to go on from."""
+    if cfg.resume and cfg.initial_weights:
+        raise ConfigError("resume and initial_weights are both set: the first goes on, the second starts anew; give one")
+    if cfg.initial_weights:
+        content = read_checkpoint(cfg.initial_weights)
+        load_weights(task.model, content["state_dict"], source=str(cfg.initial_weights))  # type: ignore[arg-type]
+    if not cfg.resume:
+        return None
+    content = read_checkpoint(cfg.resume)
+    kind = content["facings"]["task"]
+    if kind != cfg.task.name:
+        raise CheckpointError(f"{cfg.resume}: holds a {kind} run; this experiment is {cfg.task.name}")
+    load_weights(task.model, content["state_dict"], source=str(cfg.resume))  # type: ignore[arg-type]
+    return str(cfg.resume)
+
+
+def _fit(trainer: pl.Trainer, task: pl.LightningModule, data: Any, resume: str | None, folder: Path) -> None:
+    """Fit; after Ctrl-C say how to go on, and leave with 130."""
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+    except (KeyboardInterrupt, SystemExit):
+        last = folder / "checkpoints" / "last.ckpt"
+        hint = f"go on with the same command and resume={last}" if last.is_file() else "no epoch was finished yet"
+        Console(stderr=True).print(f"interrupted in epoch {trainer.current_epoch}: {hint}")
+        raise SystemExit(130) from None
+
+
+def _final_figures(cfg: DictConfig, trainer: pl.Trainer, task: pl.LightningModule, data: Any) -> dict[str, float]:
+    """Test figures of the best weights, else the last validation's."""
+    if not cfg.test or not hasattr(data, "test_dataloader"):
+        return {name: float(value) for name, value in trainer.callback_metrics.items()}
+    checkpoint = best_checkpoint(Path(cfg.paths.output_dir))
+    load_weights(task.model, read_checkpoint(checkpoint)["state_dict"], source=str(checkpoint))  # type: ignore[arg-type]
+    trainer.test(task, datamodule=data, verbose=False)
+    names = {name.removeprefix("test/"): value for name, value in trainer.callback_metrics.items()}
+    return {name: float(value) for name, value in names.items() if "/" not in name}
+
+
+def _save_predictions(task: pl.LightningModule, folder: Path) -> None:
+    predictions = getattr(task, "predictions", None)
+    if predictions is not None:
+        atomic_write(folder / "predictions" / "test.json", json.dumps(predictions))

@@ -1,0 +1,95 @@
+"""Retrieval against a gallery: exact, in chunks. Knows nothing of pictures or models."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+Labels = NDArray[np.int64]
+CHUNK = 1024
+
+
+def retrieval_metrics(
+    queries: Vectors,
+    query_labels: Labels,
+    gallery: Vectors,
+    gallery_labels: Labels,
+    *,
+    ks: Sequence[int] = (1, 5),
+) -> dict[str, float]:
+    """R@k for each of `ks` (as `r1`, `r5`) and mAP@R (`map_at_r`), all 0–1.
+
+    `queries` (Q, D), `gallery` (G, D): unit vectors; similarity is the cosine. R@k: share of queries with a view of
+    their product among the k most similar views. mAP@R (Musgrave, Belongie, Lim: "A Metric Learning Reality Check",
+    ECCV 2020): with R the number of views of the query's product, the mean over i = 1 … R of precision at i where the
+    i-th view is right, 0 where it is wrong. A query without a view in the gallery counts as wrong.
+
+    By hand: query a; views by similarity a, b, a (R = 2): R@1 = 1, mAP@R = (1/1 + 0) / 2 = 0.5.
+
+    >>> q, g = np.array([[1.0, 0.0]]), np.array([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]])
+    >>> retrieval_metrics(q, np.array([0]), g, np.array([0, 1, 0]), ks=(1,))
+    {'r1': 1.0, 'map_at_r': 0.5}
+
+    Raises ValueError when there is no query or no view.
+    """
+    _check(queries, query_labels, gallery, gallery_labels)
+    views = {int(label): int(count) for label, count in zip(*np.unique(gallery_labels, return_counts=True), strict=True)}
+    relevant = np.array([views.get(int(label), 0) for label in query_labels])
+    depth = min(len(gallery), max(*ks, int(relevant.max())))
+    hits = {k: 0 for k in ks}
+    precision_sum = 0.0
+    for start in range(0, len(queries), CHUNK):
+        right = _ranked(queries[start : start + CHUNK], gallery, gallery_labels, depth)
+        right = right == query_labels[start : start + CHUNK, None]
+        for k in ks:
+            hits[k] += int(right[:, :k].any(axis=1).sum())
+        ranks = np.arange(1, depth + 1)
+        counts = relevant[start : start + CHUNK]
+        precision = np.cumsum(right, axis=1) / ranks * right * (ranks <= counts[:, None])
+        precision_sum += float((precision.sum(axis=1) / np.maximum(counts, 1)).sum())
+    figures = {f"r{k}": hits[k] / len(queries) for k in ks}
+    figures["map_at_r"] = precision_sum / len(queries)
+    return figures
+
+
+def nearest_labels(queries: Vectors, gallery: Vectors, gallery_labels: Labels) -> Labels:
+    """(Q,) label of the most similar view of each query."""
+    parts = [
+        _ranked(queries[start : start + CHUNK], gallery, gallery_labels, 1)[:, 0]
+        for start in range(0, len(queries), CHUNK)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def prototype_predictions(queries: Vectors, gallery: Vectors, gallery_labels: Labels) -> Labels:
+    """(Q,) label of the product whose mean view (renormalised) is most similar to each query.
+
+    Snell, Swersky, Zemel: "Prototypical Networks", NeurIPS 2017, with the cosine for the distance.
+    """
+    labels = np.unique(gallery_labels)
+    means = np.stack([gallery[gallery_labels == label].mean(axis=0) for label in labels])
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    return nearest_labels(queries, means.astype(np.float32), labels)
+
+
+def _ranked(queries: Vectors, gallery: Vectors, gallery_labels: Labels, depth: int) -> Labels:
+    """(q, depth) labels of the most similar views, best first; ties go to the earlier view."""
+    similarities = queries @ gallery.T
+    if depth < len(gallery):
+        nearest = np.argpartition(-similarities, depth - 1, axis=1)[:, :depth]
+        nearest.sort(axis=1)
+    else:
+        nearest = np.broadcast_to(np.arange(len(gallery)), similarities.shape)
+    order = np.argsort(-np.take_along_axis(similarities, nearest, axis=1), axis=1, kind="stable")
+    ranked: Labels = gallery_labels[np.take_along_axis(nearest, order, axis=1)]
+    return ranked
+
+
+def _check(queries: Vectors, query_labels: Labels, gallery: Vectors, gallery_labels: Labels) -> None:
+    if len(queries) == 0 or len(gallery) == 0:
+        raise ValueError(f"retrieval needs queries and views; got {len(queries)} queries, {len(gallery)} views")
+    if len(queries) != len(query_labels) or len(gallery) != len(gallery_labels):
+        raise ValueError("retrieval needs one label a vector")
+    if queries.shape[1] != gallery.shape[1]:
+        raise ValueError(f"queries have {queries.shape[1]} dimensions, the gallery has {gallery.shape[1]}")
