@@ -36,7 +36,8 @@ class Embedder(nn.Module):
         self.backbone = create_backbone(backbone, pretrained=pretrained, drop_path_rate=drop_path_rate)
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.projection = nn.Linear(int(self.backbone.num_features), dimension, bias=False)  # type: ignore[arg-type]
+        channels = getattr(self.backbone, "head_hidden_size", self.backbone.num_features)
+        self.projection = nn.Linear(int(channels), dimension, bias=False)
         self.neck = nn.BatchNorm1d(dimension)
         nn.init.orthogonal_(self.projection.weight)
         self.neck.bias.requires_grad_(False)
