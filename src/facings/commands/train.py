@@ -38,6 +38,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     if hasattr(data, "labels"):
         with open_dict(cfg):
             cfg.labels = list(data.labels)
+            cfg.num_classes = len(data.labels)
     model = build_model(cfg)
     task = build_task(cfg, data, model)
     resolved = plain_config(cfg)

@@ -80,3 +80,25 @@ class PKSampler(Sampler[Draw]):
         short = -len(shuffled) % self.views
         shuffled += [int(i) for i in rng.choice(indices, size=short)]
         return [shuffled[start : start + self.views] for start in range(0, len(shuffled), self.views)]
+
+
+class ShuffleSampler(Sampler[Draw]):
+    """`count` items an epoch out of `size`, in shuffled rounds: every item comes once before any comes again."""
+
+    def __init__(self, size: int, *, count: int, seed: int) -> None:
+        self.size, self.count, self.seed, self.epoch = size, count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Draw]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order: list[int] = []
+        for _ in range(self.count):
+            if not order:
+                order = [int(index) for index in rng.permutation(self.size)]
+            yield Draw(order.pop(), int(rng.integers(2**31)))

@@ -1,0 +1,118 @@
+"""Loaders for training and evaluating a detector from COCO tables. Knows nothing of models."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import albumentations as A
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from facings.data.coco import CocoTable, read_coco
+from facings.data.detection import DetectionDataset, collate
+from facings.data.samplers import ShuffleSampler
+from facings.errors import ConfigError
+
+Source = Mapping[str, str]
+
+
+class CocoDetectionDataModule(pl.LightningDataModule):
+    """`train`, `val`, `test`: each `{annotations: FILE.json, images: FOLDER}`; `test` null means `val`.
+
+    `samples_per_epoch`: frames an epoch, drawn in whole shuffled rounds; null is one round. Small sets want many rounds.
+    `mosaic`: chance of a training item to be four frames in one.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: Source,
+        val: Source,
+        test: Source | None = None,
+        augmentation: A.Compose,
+        image_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        batch_size: int,
+        seed: int,
+        eval_batch_size: int = 8,
+        class_agnostic: bool = False,
+        samples_per_epoch: int | None = None,
+        mosaic: float = 0.0,
+        cache_size: int = 1280,
+        workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.class_agnostic = class_agnostic
+        self.train_table, self.val_table = self._read(train), self._read(val)
+        self.test_table = self._read(test) if test is not None else self.val_table
+        for name, table in {"val": self.val_table, "test": self.test_table}.items():
+            if table.labels != self.train_table.labels:
+                raise ConfigError(
+                    f"data.{name}: {table.source} has the categories {list(table.labels)}, "
+                    f"training has {list(self.train_table.labels)}; they must be the same, or set class_agnostic=true"
+                )
+        self.augmentation, self.image_size, self.mean, self.std = augmentation, image_size, mean, std
+        self.batch_size, self.eval_batch_size, self.seed, self.workers = batch_size, eval_batch_size, seed, workers
+        self.samples_per_epoch, self.mosaic, self.cache_size = samples_per_epoch, mosaic, cache_size
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Category names by label number."""
+        return self.train_table.labels
+
+    def _read(self, source: Source) -> CocoTable:
+        return read_coco(source["annotations"], source["images"], class_agnostic=self.class_agnostic)
+
+    def faults(self) -> list[str]:
+        """What reading the tables left out or mended."""
+        tables = {id(t): t for t in (self.train_table, self.val_table, self.test_table)}
+        return [f"{table.source.name}: {fault}" for table in tables.values() for fault in table.faults]
+
+    def checksums(self) -> dict[str, str]:
+        """Annotation file → its sha256."""
+        return {t.source.name: t.checksum() for t in (self.train_table, self.val_table, self.test_table)}
+
+    def crowding(self) -> float:
+        """Objects a picture that 99.9 % of all pictures do not exceed."""
+        return max(t.count_quantile(0.999) for t in (self.train_table, self.val_table, self.test_table))
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        dataset = self._dataset(self.train_table, self.augmentation)
+        dataset.warm()
+        count = self.samples_per_epoch or len(dataset)
+        if count < self.batch_size:
+            raise ConfigError(
+                f"data.batch_size={self.batch_size} is more than the {count} frames of an epoch: lower it, or set "
+                "data.samples_per_epoch"
+            )
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=ShuffleSampler(len(dataset), count=count, seed=self.seed),
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            collate_fn=collate,
+            drop_last=True,
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self._loader(self.val_table)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self._loader(self.test_table)
+
+    def _loader(self, table: CocoTable) -> DataLoader[Any]:
+        dataset = self._dataset(table, None)
+        return DataLoader(dataset, batch_size=self.eval_batch_size, num_workers=self.workers, collate_fn=collate)
+
+    def _dataset(self, table: CocoTable, augmentation: A.Compose | None) -> DetectionDataset:
+        training = augmentation is not None
+        return DetectionDataset(
+            table,
+            image_size=self.image_size,
+            mean=self.mean,
+            std=self.std,
+            augmentation=augmentation,
+            mosaic=self.mosaic if training else 0.0,
+            cache_size=self.cache_size if training else 0,
+        )

@@ -1,0 +1,31 @@
+"""How far a figure would move on other pictures of the same kind. Knows nothing of what the figure is."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def bootstrap_interval(
+    statistic: Callable[[NDArray[np.int64]], float],
+    n: int,
+    *,
+    seed: int = 0,
+    repeats: int = 1000,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile bootstrap (Efron 1979): low and high of `statistic` over resampled units.
+
+    `statistic` takes (n,) int64 indices of the drawn units (pictures, queries) and returns a number. Draws whose
+    statistic is nan are left out. Raises ValueError for n < 1.
+
+    >>> bootstrap_interval(lambda index: float((index >= 0).mean()), 10)
+    (1.0, 1.0)
+    """
+    if n < 1:
+        raise ValueError("a bootstrap needs one unit or more")
+    rng = np.random.default_rng(seed)
+    values = np.array([statistic(rng.integers(0, n, n)) for _ in range(repeats)])
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(values, [tail, 1 - tail])
+    return float(low), float(high)
