@@ -17,15 +17,23 @@ def bootstrap_interval(
     """Percentile bootstrap (Efron 1979): low and high of `statistic` over resampled units.
 
     `statistic` takes (n,) int64 indices of the drawn units (pictures, queries) and returns a number. Draws whose
-    statistic is nan are left out. Raises ValueError for n < 1.
+    statistic is nan are left out; when all are, so are low and high.
 
-    >>> bootstrap_interval(lambda index: float((index >= 0).mean()), 10)
-    (1.0, 1.0)
+    By hand: of two units worth 0 and 1 a quarter of the draws are 0, 0 and a quarter 1, 1: 95 % reach from 0 to 1.
+
+    >>> worth = np.array([0.0, 1.0])
+    >>> bootstrap_interval(lambda index: float(worth[index].mean()), 2)
+    (0.0, 1.0)
+
+    Raises ValueError for n < 1.
     """
     if n < 1:
         raise ValueError("a bootstrap needs one unit or more")
     rng = np.random.default_rng(seed)
     values = np.array([statistic(rng.integers(0, n, n)) for _ in range(repeats)])
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return float("nan"), float("nan")
     tail = (1 - confidence) / 2
-    low, high = np.nanquantile(values, [tail, 1 - tail])
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)

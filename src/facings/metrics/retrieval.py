@@ -17,6 +17,7 @@ def retrieval_metrics(
     gallery_labels: Labels,
     *,
     ks: Sequence[int] = (1, 5),
+    exclude_self: bool = False,
 ) -> dict[str, float]:
     """R@k for each of `ks` (as `r1`, `r5`) and mAP@R (`map_at_r`), all 0–1.
 
@@ -25,27 +26,42 @@ def retrieval_metrics(
     ECCV 2020): with R the number of views of the query's product, the mean over i = 1 … R of precision at i where the
     i-th view is right, 0 where it is wrong. A query without a view in the gallery counts as wrong.
 
+    `exclude_self`: the gallery is the queries themselves, and query i never finds view i.
+
     By hand: query a; views by similarity a, b, a (R = 2): R@1 = 1, mAP@R = (1/1 + 0) / 2 = 0.5.
 
     >>> q, g = np.array([[1.0, 0.0]]), np.array([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]])
     >>> retrieval_metrics(q, np.array([0]), g, np.array([0, 1, 0]), ks=(1,))
     {'r1': 1.0, 'map_at_r': 0.5}
 
-    Raises ValueError when there is no query or no view.
+    Without itself, each of the three views has one right answer at most: the first finds b before a (wrong), b has no
+    other view (wrong), the last finds b before a (wrong).
+
+    >>> retrieval_metrics(g, np.array([0, 1, 0]), g, np.array([0, 1, 0]), ks=(1, 2), exclude_self=True)
+    {'r1': 0.0, 'r2': 0.6666666666666666, 'map_at_r': 0.0}
+
+    Raises ValueError when there is no query or no view, or `exclude_self` is asked of a gallery of another length.
     """
     _check(queries, query_labels, gallery, gallery_labels)
-    views = {int(label): int(count) for label, count in zip(*np.unique(gallery_labels, return_counts=True), strict=True)}
-    relevant = np.array([views.get(int(label), 0) for label in query_labels])
-    depth = min(len(gallery), max(*ks, int(relevant.max())))
+    if exclude_self and len(queries) != len(gallery):
+        raise ValueError(f"exclude_self wants the queries as gallery; got {len(queries)} queries, {len(gallery)} views")
+    views = {
+        int(label): int(count) for label, count in zip(*np.unique(gallery_labels, return_counts=True), strict=True)
+    }
+    relevant = np.array([views.get(int(label), 0) for label in query_labels]) - int(exclude_self)
+    depth = min(len(gallery) - int(exclude_self), max(*ks, int(relevant.max()), 1))
+    if depth == 0:
+        return dict.fromkeys([*(f"r{k}" for k in ks), "map_at_r"], 0.0)
     hits = {k: 0 for k in ks}
     precision_sum = 0.0
     for start in range(0, len(queries), CHUNK):
-        right = _ranked(queries[start : start + CHUNK], gallery, gallery_labels, depth)
-        right = right == query_labels[start : start + CHUNK, None]
+        part = slice(start, start + CHUNK)
+        own = np.arange(len(queries))[part] if exclude_self else None
+        right = _ranked(queries[part], gallery, gallery_labels, depth, own) == query_labels[part, None]
         for k in ks:
             hits[k] += int(right[:, :k].any(axis=1).sum())
         ranks = np.arange(1, depth + 1)
-        counts = relevant[start : start + CHUNK]
+        counts = relevant[part]
         precision = np.cumsum(right, axis=1) / ranks * right * (ranks <= counts[:, None])
         precision_sum += float((precision.sum(axis=1) / np.maximum(counts, 1)).sum())
     figures = {f"r{k}": hits[k] / len(queries) for k in ks}
@@ -54,7 +70,11 @@ def retrieval_metrics(
 
 
 def nearest_labels(queries: Vectors, gallery: Vectors, gallery_labels: Labels) -> Labels:
-    """(Q,) label of the most similar view of each query."""
+    """(Q,) label of the most similar view of each query.
+
+    >>> nearest_labels(np.array([[0.6, 0.8]]), np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([4, 7])).tolist()
+    [7]
+    """
     parts = [
         _ranked(queries[start : start + CHUNK], gallery, gallery_labels, 1)[:, 0]
         for start in range(0, len(queries), CHUNK)
@@ -66,16 +86,36 @@ def prototype_predictions(queries: Vectors, gallery: Vectors, gallery_labels: La
     """(Q,) label of the product whose mean view (renormalised) is most similar to each query.
 
     Snell, Swersky, Zemel: "Prototypical Networks", NeurIPS 2017, with the cosine for the distance.
+
+    By hand: views of product 4 at 0 and 90 degrees have their mean at 45; product 7 lies at 100. A query at 80 degrees
+    is nearer to 7's mean (20 degrees) than to 4's (35), although 4 has a view at 10 degrees and 7's is at 20.
+
+    >>> at = lambda *degrees: np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
+    >>> prototype_predictions(at(80), at(0, 90, 100), np.array([4, 4, 7])).tolist()
+    [7]
+    >>> nearest_labels(at(80), at(0, 90, 100), np.array([4, 4, 7])).tolist()
+    [4]
+
+    Raises ValueError when there is no view.
     """
+    if len(gallery) == 0:
+        raise ValueError("prototypes need views; the gallery is empty")
     labels = np.unique(gallery_labels)
     means = np.stack([gallery[gallery_labels == label].mean(axis=0) for label in labels])
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
     return nearest_labels(queries, means.astype(np.float32), labels)
 
 
-def _ranked(queries: Vectors, gallery: Vectors, gallery_labels: Labels, depth: int) -> Labels:
-    """(q, depth) labels of the most similar views, best first; ties go to the earlier view."""
+def _ranked(
+    queries: Vectors, gallery: Vectors, gallery_labels: Labels, depth: int, own: Labels | None = None
+) -> Labels:
+    """(q, depth) labels of the most similar views, best first; ties go to the earlier view.
+
+    `own`: (q,) the view that each query may not find.
+    """
     similarities = queries @ gallery.T
+    if own is not None:
+        similarities[np.arange(len(queries)), own] = -np.inf
     if depth < len(gallery):
         nearest = np.argpartition(-similarities, depth - 1, axis=1)[:, :depth]
         nearest.sort(axis=1)
