@@ -37,3 +37,21 @@ def bootstrap_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def share_interval(
+    parts: NDArray[np.int64], wholes: NDArray[np.int64], *, seed: int = 0, repeats: int = 1000
+) -> tuple[float, float]:
+    """Interval of sum(parts) / sum(wholes), drawn over units (pictures) that hold several answers each.
+
+    By hand: every picture has 3 right of 4, so every draw has 0.75.
+
+    >>> share_interval(np.array([3, 3]), np.array([4, 4]))
+    (0.75, 0.75)
+    """
+
+    def share(index: NDArray[np.int64]) -> float:
+        whole = wholes[index].sum()
+        return float(parts[index].sum() / whole) if whole else float("nan")
+
+    return bootstrap_interval(share, len(wholes), seed=seed, repeats=repeats)

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,39 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from facings.metrics.detection import coco_metrics
 
 
-def scenes(
-    rng: np.random.Generator, *, pictures: int, objects: int, detections: int, crowd: bool = False
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Random truth of two categories, and detections half of which are near an object."""
-    truth: dict[str, Any] = {
-        "images": [{"id": n, "width": 1000, "height": 1000, "file_name": f"{n}.jpg"} for n in range(1, pictures + 1)],
-        "categories": [{"id": 1, "name": "packaged"}, {"id": 7, "name": "produce"}],
-        "annotations": [],
-    }
-    results: list[dict[str, Any]] = []
-    for image in truth["images"]:
-        boxes = np.concatenate([rng.uniform(0, 900, (objects, 2)), rng.uniform(8, 140, (objects, 2))], axis=1)
-        categories = rng.choice([1, 7], objects)
-        for box, category in zip(boxes.tolist(), categories.tolist(), strict=True):
-            truth["annotations"].append(
-                {
-                    "id": len(truth["annotations"]) + 1,
-                    "image_id": image["id"],
-                    "category_id": category,
-                    "bbox": box,
-                    "area": box[2] * box[3],
-                    "iscrowd": int(crowd and rng.random() < 0.1),
-                }
-            )
-        for number in range(detections):
-            near = boxes[number % objects] + rng.normal(0, 6, 4)
-            stray = np.concatenate([rng.uniform(0, 900, 2), rng.uniform(8, 140, 2)])
-            box = np.maximum(near if rng.random() < 0.5 else stray, 1).tolist()
-            category = int(categories[number % objects])
-            results.append(
-                {"image_id": image["id"], "category_id": category, "bbox": box, "score": float(rng.random())}
-            )
-    return truth, results
+Scenes = Callable[..., tuple[dict[str, Any], list[dict[str, Any]]]]
 
 
 def oracle(truth: dict[str, Any], results: list[dict[str, Any]], limits: list[int]) -> dict[str, float]:
@@ -83,7 +52,9 @@ def oracle(truth: dict[str, Any], results: list[dict[str, Any]], limits: list[in
     ("pictures", "objects", "detections", "limits"),
     [(3, 12, 20, (300, 1000)), (1, 150, 700, (300, 1000)), (2, 130, 400, (100, 300)), (2, 4, 30, (1, 10, 100))],
 )
-def test_equals_pycocotools(pictures: int, objects: int, detections: int, limits: tuple[int, ...]) -> None:
+def test_equals_pycocotools(
+    scenes: Scenes, pictures: int, objects: int, detections: int, limits: tuple[int, ...]
+) -> None:
     truth, results = scenes(np.random.default_rng(5), pictures=pictures, objects=objects, detections=detections)
     figures = coco_metrics(truth, results, max_detections=limits)
     expected = oracle(truth, results, list(limits))
@@ -92,7 +63,7 @@ def test_equals_pycocotools(pictures: int, objects: int, detections: int, limits
         assert figures[name] == pytest.approx(value, abs=1e-6, nan_ok=True), name
 
 
-def test_more_detections_than_the_limit_change_the_figure() -> None:
+def test_more_detections_than_the_limit_change_the_figure(scenes: Scenes) -> None:
     """The trap: a summary at 100 detections would say less of crowded shelves than there is."""
     truth, results = scenes(np.random.default_rng(1), pictures=1, objects=150, detections=700)
     figures = coco_metrics(truth, results, max_detections=(300, 1000))
@@ -101,19 +72,19 @@ def test_more_detections_than_the_limit_change_the_figure() -> None:
     assert figures["ap"] == figures["ap_300"] != at_100["ap_100"]
 
 
-def test_crowd_regions_are_neither_right_nor_missed() -> None:
+def test_crowd_regions_are_neither_right_nor_missed(scenes: Scenes) -> None:
     truth, results = scenes(np.random.default_rng(2), pictures=2, objects=30, detections=40, crowd=True)
     expected = oracle(truth, results, [300, 1000])
     figures = coco_metrics(truth, results)
     assert figures["ap"] == pytest.approx(expected["ap"], abs=1e-6)
 
 
-def test_first_limit_names_the_plain_figures_in_any_order() -> None:
+def test_first_limit_names_the_plain_figures_in_any_order(scenes: Scenes) -> None:
     truth, results = scenes(np.random.default_rng(3), pictures=1, objects=150, detections=700)
     assert coco_metrics(truth, results, max_detections=(1000, 300))["ap"] == coco_metrics(truth, results)["ap_1000"]
 
 
-def test_no_predictions_is_zero_where_there_is_truth() -> None:
+def test_no_predictions_is_zero_where_there_is_truth(scenes: Scenes) -> None:
     truth, results = scenes(np.random.default_rng(4), pictures=1, objects=3, detections=3)
     for annotation in truth["annotations"]:
         annotation["area"] = 20.0 * 20.0
@@ -123,20 +94,20 @@ def test_no_predictions_is_zero_where_there_is_truth() -> None:
     assert math.isnan(figures["ap_large"])
 
 
-def test_no_truth_is_not_a_number() -> None:
+def test_no_truth_is_not_a_number(scenes: Scenes) -> None:
     truth, results = scenes(np.random.default_rng(4), pictures=1, objects=3, detections=3)
     figures = coco_metrics(truth | {"annotations": []}, results)
     assert all(math.isnan(value) for value in figures.values())
 
 
-def test_inputs_stay_as_they_were() -> None:
+def test_inputs_stay_as_they_were(scenes: Scenes) -> None:
     truth, results = scenes(np.random.default_rng(4), pictures=1, objects=3, detections=3)
     before = copy.deepcopy((truth["annotations"], results))
     coco_metrics(truth, results)
     assert (truth["annotations"], results) == before
 
 
-def test_prediction_of_a_strange_picture_is_refused() -> None:
+def test_prediction_of_a_strange_picture_is_refused(scenes: Scenes) -> None:
     truth, results = scenes(np.random.default_rng(4), pictures=1, objects=3, detections=3)
     with pytest.raises(ValueError, match="image_id 9, which the ground truth does not list"):
         coco_metrics(truth, [*results, results[0] | {"image_id": 9}])
