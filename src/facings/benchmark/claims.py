@@ -19,8 +19,8 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         },
     ),
     "spine-grocery": (
-        "Trained on the Grocery Store Dataset's train split on two cores, the embedder classifies its test split by the "
-        "nearest mean of the training photos.",
+        "Trained on the Grocery Store Dataset's train split on two cores, the embedder classifies its test split by "
+        "the nearest mean of the training photos.",
         {"fine_top1": None, "coarse_top1": None, "minutes": MIN},
     ),
     "spine-snack": (
@@ -29,8 +29,8 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         {"ap50": None, "ap": None, "minutes": MIN},
     ),
     "spine-snack-bundle": (
-        "The bundle of the snack-shelf detector and the Grocery Store embedder, whose gallery is 49 packshots, on the 6 "
-        "validation frames through the store runtime.",
+        "The bundle of the snack-shelf detector and the Grocery Store embedder, whose gallery is 49 packshots, on the "
+        "6 validation frames through the store runtime.",
         {"end_to_end_f1": None, "identification_r1": None, "frame_ms_p50": MS},
     ),
 }
@@ -46,7 +46,8 @@ def claim_of(identifier: str, *, available: Sequence[str]) -> tuple[str, list[st
     sentence, metrics = CLAIMS[identifier]
     missing = [name for name in metrics if name not in available]
     if missing:
+        has = ", ".join(available)
         raise ConfigError(
-            f"result={identifier!r} wants {missing[0]!r}, which this command does not measure; it has {', '.join(available)}"
+            f"result={identifier!r} wants {missing[0]!r}, which this command does not measure; it has {has}"
         )
     return sentence, list(metrics), {name: unit for name, unit in metrics.items() if unit is not None}

@@ -1,0 +1,154 @@
+"""How right a bundle is: boxes, products on true boxes, and both together. Knows nothing of training or of torch.
+
+Everything is asked of the store runtime, so that the figures are the exported bundle's.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facings.benchmark.frames import Data, Frame, Query, label_numbers
+from facings.boxes import xyxy_to_xywh
+from facings.metrics.average_precision import DrawnPrecision
+from facings.metrics.bootstrap import share_interval
+from facings.metrics.detection import coco_metrics
+from facings.metrics.end_to_end import FrameOutcome, end_to_end_intervals, end_to_end_metrics, frame_outcome
+from facings.runtime.images import read_image
+from facings.runtime.recognizer import Recognizer
+from facings.structures import Decision, Detections
+
+Figures = dict[str, float]
+Intervals = dict[str, tuple[float, float]]
+Advance = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a bundle said of one frame.
+
+    `detections`: all of them, without threshold; `outcome`: None without a gallery; `ranks` (N,) int64: for each true
+    box the place of its product among the nearest items (0 is first, -1 not among them, -2 not enrolled or not
+    annotated); `nearest`: the nearest item of each true box.
+    """
+
+    frame: Frame
+    decision: Decision
+    detections: Detections
+    outcome: FrameOutcome | None
+    ranks: NDArray[np.int64]
+    nearest: tuple[str, ...]
+
+
+def answer_frames(recognizer: Recognizer, frames: Sequence[Frame], advance: Advance = lambda: None) -> list[Answer]:
+    """Ask the bundle about every frame. `advance` is called after each. Raises DataError for a damaged picture."""
+    answers = []
+    for frame in frames:
+        image = read_image(frame.path)
+        decision = recognizer.recognize(image)
+        outcome, ranks = None, np.full(len(frame.boxes), -2, np.int64)
+        nearest: tuple[str, ...] = ()
+        if recognizer.gallery is not None:
+            enrolled = recognizer.gallery.items
+            outcome = frame_outcome(decision, frame.boxes, frame.products, enrolled=frozenset(enrolled))
+            ranks, nearest = _identify(recognizer, image, frame.boxes, frame.products)
+        detections = recognizer.detect(image)
+        answers.append(Answer(frame, decision, detections, outcome, ranks, nearest))
+        advance()
+    return answers
+
+
+def answer_queries(recognizer: Recognizer, queries: Sequence[Query], advance: Advance = lambda: None) -> list[int]:
+    """The place of each query's product among the nearest items, as in `Answer.ranks`. Pictures are decoded in turn."""
+    ranks: list[int] = []
+    decoded = None
+    for query in queries:
+        if decoded is None or decoded[0] != query.path:
+            decoded = (query.path, read_image(query.path))
+        image = decoded[1]
+        box = query.box or (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+        found, _ = _identify(recognizer, image, np.array([box], np.float32), (query.product_id,))
+        ranks.append(int(found[0]))
+        advance()
+    return ranks
+
+
+def coco_results(answers: Sequence[Answer], data: Data, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """All detections as COCO results. `classes`: names of the detector's classes by number."""
+    numbers = label_numbers(classes, data.labels)
+    results = []
+    for answer in answers:
+        boxes = xyxy_to_xywh(answer.detections.boxes).round(2).tolist()
+        scores, labels = answer.detections.scores.tolist(), answer.detections.labels.tolist()
+        for box, score, label in zip(boxes, scores, labels, strict=True):
+            found = {"image_id": answer.frame.image_id, "category_id": numbers[label] + 1, "bbox": box}
+            results.append({**found, "score": round(score, 6)})
+    return results
+
+
+def detection_figures(results: Sequence[dict[str, Any]], data: Data, *, seed: int = 0) -> tuple[Figures, Intervals]:
+    """COCO figures at 300 and 1000 detections a frame, and the intervals of `ap` and `ap50` over frames."""
+    truth = data.ground_truth()
+    return coco_metrics(truth, results), DrawnPrecision(truth, results).intervals(seed=seed)
+
+
+def identification_figures(ranks: Sequence[NDArray[np.int64]], *, seed: int = 0) -> tuple[Figures, Intervals]:
+    """R@1 and R@5 (0–1) of crops cut at true boxes, against the gallery; `ranks` (N,) of each picture.
+
+    `queries`: crops whose product is enrolled; the others (`left_out`) have no right answer and are not counted.
+    """
+    wholes = np.array([(rank != -2).sum() for rank in ranks], np.int64)
+    figures: Figures = {"queries": float(wholes.sum()), "left_out": float(sum((rank == -2).sum() for rank in ranks))}
+    intervals: Intervals = {}
+    for k in (1, 5):
+        parts = np.array([((rank >= 0) & (rank < k)).sum() for rank in ranks], np.int64)
+        figures[f"r{k}"] = float(parts.sum() / wholes.sum()) if wholes.sum() else float("nan")
+        if wholes.sum():
+            intervals[f"r{k}"] = share_interval(parts, wholes, seed=seed)
+    return figures, intervals
+
+
+def end_to_end_figures(answers: Sequence[Answer], *, seed: int = 0) -> tuple[Figures, Intervals]:
+    """Box and product together, with intervals over frames, and how many decisions of each outcome there are."""
+    outcomes = [answer.outcome for answer in answers if answer.outcome is not None]
+    counts = [outcome.counts for outcome in outcomes]
+    figures = end_to_end_metrics(counts)
+    shares = Counter(name for outcome in outcomes for name in outcome.outcomes)
+    figures |= {name: float(shares[name]) for name in ("right", "wrong", "unknown", "ambiguous", "stray", "unjudged")}
+    figures["missed"] = float(sum(count["objects"] - count["found"] for count in counts))
+    figures["objects"] = float(sum(count["objects"] for count in counts))
+    intervals = end_to_end_intervals(counts, seed=seed) if counts else {}
+    return figures, intervals
+
+
+def confusions(answers: Sequence[Answer], *, most: int = 10) -> list[dict[str, Any]]:
+    """The products most often taken for another, on true boxes: `truth`, `answer`, `count`, `of` (its crops)."""
+    totals: Counter[str] = Counter()
+    pairs: Counter[tuple[str, str]] = Counter()
+    for answer in answers:
+        for product, rank, nearest in zip(answer.frame.products, answer.ranks.tolist(), answer.nearest, strict=False):
+            if rank == -2 or product is None:
+                continue
+            totals[product] += 1
+            pairs[product, nearest] += rank != 0
+    ordered = sorted(((pair, count) for pair, count in pairs.items() if count), key=lambda entry: (-entry[1], entry[0]))
+    return [{"truth": t, "answer": a, "count": count, "of": totals[t]} for (t, a), count in ordered[:most]]
+
+
+def _identify(
+    recognizer: Recognizer, image: NDArray[np.uint8], boxes: NDArray[np.float32], products: Sequence[str | None]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """`ranks` and `nearest` of an `Answer`."""
+    assert recognizer.gallery is not None
+    items = recognizer.gallery.items
+    index = {name: number for number, name in enumerate(items)}
+    found = recognizer.match(recognizer.embed(image, boxes)).items
+    ranks = np.full(len(boxes), -2, np.int64)
+    for number, product in enumerate(products):
+        if product in index:
+            places = np.flatnonzero(found[number] == index[product])
+            ranks[number] = places[0] if len(places) else -1
+    return ranks, tuple(items[row[0]] for row in found)

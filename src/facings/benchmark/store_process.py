@@ -1,0 +1,76 @@
+"""The store's process, timed: nothing is loaded here but what a shop's machine loads. Run by `latency.py` as a module.
+
+Reads one JSON object from standard input (`bundle`, `images`, `threads`, `warmup`, `repeats`, `spawned`), writes JSON lines to
+standard output: `{"run": N}` after each run, and last `{"result": {…}}`. Knows nothing of accuracy.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from facings.errors import FacingsError
+from facings.runtime.bundle import Bundle
+from facings.runtime.images import read_image
+from facings.runtime.recognizer import Recognizer
+
+
+def main() -> int:
+    """Serve one request. Returns 0, or 2 after a line `{"error": message}`."""
+    request = json.loads(sys.stdin.read())
+    try:
+        result = measure(request)
+    except FacingsError as fault:
+        _say({"error": str(fault)})
+        return 2
+    _say({"result": result})
+    return 0
+
+
+def measure(request: dict[str, Any]) -> dict[str, Any]:
+    """`runs` (one a run: stage → ms, with `decode`, and `products`), `cold_start` (ms), `peak_mib`, `cpu_s`."""
+    images, repeats, warmup = request["images"], int(request["repeats"]), int(request["warmup"])
+    # The checksums are read anew by every opening: part of a cold start, as in the shop.
+    recognizer = Recognizer(Bundle.open(request["bundle"]), threads=request["threads"])
+    recognizer.run(read_image(images[0]))
+    # From before this interpreter was started: the caller's clock and this one are the same system's.
+    cold = (time.time() - float(request["spawned"])) * 1000
+    for number in range(warmup):
+        recognizer.run(read_image(images[number % len(images)]))
+    runs = []
+    for number in range(repeats * len(images)):
+        began = time.perf_counter()
+        image = read_image(images[number % len(images)])
+        decode = (time.perf_counter() - began) * 1000
+        result = recognizer.run(image)
+        runs.append({"decode": decode, **result.timings, "products": len(result.detections)})
+        _say({"run": number + 1})
+    return {"runs": runs, "cold_start": cold, "peak_mib": peak_mib(), "cpu_s": time.process_time()}
+
+
+def peak_mib() -> float:
+    """The largest memory this process held, in MiB; nan where the system does not tell.
+
+    On Linux from /proc: `getrusage` would also count what the parent held when it started this process.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return float("nan")
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _say(content: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
