@@ -16,7 +16,13 @@ from facings.boxes import xyxy_to_xywh
 from facings.metrics.average_precision import DrawnPrecision
 from facings.metrics.bootstrap import share_interval
 from facings.metrics.detection import coco_metrics
-from facings.metrics.end_to_end import FrameOutcome, end_to_end_intervals, end_to_end_metrics, frame_outcome
+from facings.metrics.end_to_end import (
+    FrameOutcome,
+    end_to_end_intervals,
+    end_to_end_metrics,
+    frame_outcome,
+    match_boxes,
+)
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
 from facings.structures import Decision, Detections
@@ -93,6 +99,26 @@ def detection_figures(results: Sequence[dict[str, Any]], data: Data, *, seed: in
     """COCO figures at 300 and 1000 detections a frame, and the intervals of `ap` and `ap50` over frames."""
     truth = data.ground_truth()
     return coco_metrics(truth, results), DrawnPrecision(truth, results).intervals(seed=seed)
+
+
+def operating_point(answers: Sequence[Answer]) -> Figures:
+    """`box_precision` and `box_recall` (0–1) of the decisions' boxes: those above the bundle's score threshold."""
+    matched = [matched_boxes(answer) for answer in answers]
+    found = sum(int((match >= 0).sum()) for match in matched)
+    decided, objects = sum(map(len, matched)), sum(len(answer.frame.boxes) for answer in answers)
+    return {
+        "box_precision": found / decided if decided else float("nan"),
+        "box_recall": found / objects if objects else float("nan"),
+    }
+
+
+def matched_boxes(answer: Answer) -> NDArray[np.int64]:
+    """(N,) for each decision the index of its true box, or -1."""
+    if answer.outcome is not None:
+        return answer.outcome.matched
+    boxes = np.array([item.box for item in answer.decision.items], np.float32).reshape(-1, 4)
+    scores = np.array([item.detection_score for item in answer.decision.items], np.float32)
+    return match_boxes(boxes, scores, answer.frame.boxes)
 
 
 def identification_figures(ranks: Sequence[NDArray[np.int64]], *, seed: int = 0) -> tuple[Figures, Intervals]:

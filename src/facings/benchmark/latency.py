@@ -36,7 +36,8 @@ def measure_latency(
 
     Returns `stages` (stage → percentiles in ms; `total` is the frame without decoding, `decode` the JPEG), `runs`,
     `threads`, `products_mean` (detections a frame), `cold_start_ms` (from the start of the process over opening and
-    checking the bundle to the first frame's decision), `peak_mib`, `other_cpu_share` (0–1: what other programs took of the processor meanwhile) and `disturbed`.
+    checking the bundle to the first frame's decision), `peak_mib`, `other_cpu_share` (0–1: what other programs took of
+    the processor meanwhile) and `disturbed`.
 
     Raises BundleError when the bundle cannot be opened or the process dies.
     """

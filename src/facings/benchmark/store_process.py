@@ -1,7 +1,7 @@
 """The store's process, timed: nothing is loaded here but what a shop's machine loads. Run by `latency.py` as a module.
 
-Reads one JSON object from standard input (`bundle`, `images`, `threads`, `warmup`, `repeats`, `spawned`), writes JSON lines to
-standard output: `{"run": N}` after each run, and last `{"result": {…}}`. Knows nothing of accuracy.
+Reads one JSON object from standard input (`bundle`, `images`, `threads`, `warmup`, `repeats`, `spawned`), writes JSON
+lines to standard output: `{"run": N}` after each run, and last `{"result": {…}}`. Knows nothing of accuracy.
 """
 
 import json

@@ -1,0 +1,157 @@
+"""The benchmark as one HTML page that needs nothing else: no network, no scripts.
+
+Knows nothing of how figures are made.
+
+All numbers come from the content of `benchmark.json`, so page and file cannot differ.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from facings.benchmark.pictures import COLOURS, JudgedFrame, data_uri
+from facings.files import atomic_write
+
+MISSING = "–"
+OUTCOMES = {
+    "right": "box and product right",
+    "wrong": "given another product's name",
+    "ambiguous": "between two products, no name given",
+    "unknown": "called unknown",
+    "missed": "box not found",
+}
+HEADLINE = {
+    "end_to_end_f1": ("End-to-end F1", "box and product both right"),
+    "identification_r1": ("Identification R@1", "products on true boxes"),
+    "ap50": ("Detection AP50", "at most 300 boxes a frame"),
+    "ap": ("Detection AP", "mean over IoU 0.50–0.95"),
+    "recognition_r1": ("Recognition R@1", "crops of the recognition table"),
+    "frame_ms_p50": ("Frame, median", "without decoding"),
+    "frame_ms_p95": ("Frame, 95th percentile", "without decoding"),
+    "peak_mib": ("Peak memory", "store process"),
+    "bundle_mib": ("Bundle on disk", "all graphs and the gallery"),
+}
+UNITS = {"frame_ms_p50": "ms", "frame_ms_p95": "ms", "peak_mib": "MiB", "bundle_mib": "MiB"}
+
+
+@dataclass(frozen=True)
+class Plate:
+    """One picture of the page. `kind`: `worst` or `typical`."""
+
+    kind: str
+    frame: JudgedFrame
+    picture: Image.Image
+
+    def caption(self) -> str:
+        """What the frame holds, in words: also what a reader who cannot see the picture gets."""
+        counts = ", ".join(f"{count} {name}" for name, count in self.frame.counts.items())
+        return f"{len(self.frame.answer.frame.boxes)} products annotated: {counts or 'none found, none missed'}"
+
+
+def write_report(path: Path, content: Mapping[str, Any], plates: Sequence[Plate]) -> None:
+    """Write the page. `content`: what `benchmark.json` holds; see `facings.commands.benchmark`."""
+    atomic_write(path, render(content, plates))
+
+
+def render(content: Mapping[str, Any], plates: Sequence[Plate]) -> str:
+    """The page as text."""
+    # Products' names come from files of others: everything is escaped.
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"share": share, "ms": milliseconds, "whole": whole, "percent": percent}
+    shown = [
+        {"kind": p.kind, "name": p.frame.answer.frame.path.name, "quality": p.frame.quality, "caption": p.caption(),
+         "uri": data_uri(p.picture), "width": p.picture.width, "height": p.picture.height}
+        for p in plates
+    ]  # fmt: skip
+    return environment.get_template("report.html.j2").render(
+        c=content,
+        cards=cards(content),
+        bar=outcome_bar(content.get("end_to_end")),
+        stages=stage_rows(content["latency"]) if content.get("latency") else [],
+        plates=shown,
+        colours=COLOURS,
+        drawn=[name for name in COLOURS if any(name in plate.frame.counts for plate in plates)],
+    )
+
+
+def cards(content: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The figures at the head of the page: `name`, `value`, `unit`, `interval`, `note`."""
+    found = []
+    for key, (name, note) in HEADLINE.items():
+        value = content["headline"].get(key)
+        if value is None:
+            continue
+        interval = content["headline_intervals"].get(key)
+        low_high = f"{share(interval[0])} to {share(interval[1])}" if interval else ""
+        text = share(value) if key not in UNITS else milliseconds(value)
+        found.append({"name": name, "value": text, "unit": UNITS.get(key, ""), "interval": low_high, "note": note})
+    return found
+
+
+def outcome_bar(end_to_end: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Parts of the bar that says what became of the annotated products: `name`, `text`, `count`, `share`, `start`.
+
+    Objects whose product is not annotated are left out; `unknown` and `ambiguous` here are those on found objects.
+    """
+    if not end_to_end:
+        return []
+    counts = {name: int(end_to_end["figures"][name]) for name in OUTCOMES}
+    total, start, parts = sum(counts.values()), 0.0, []
+    for name, text in OUTCOMES.items():
+        if counts[name]:
+            part = counts[name] / total
+            parts.append({"name": name, "text": text, "count": counts[name], "share": part, "start": start})
+            start += part
+    return parts
+
+
+def stage_rows(latency: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a stage: its percentiles, and its share of the mean frame."""
+    names = {
+        "preprocess": "Preprocess",
+        "detect": "Detect",
+        "embed": "Cut crops and embed",
+        "match": "Match and decide",
+        "total": "Frame",
+        "decode": "Decode the JPEG (not in the frame's time)",
+    }
+    total = latency["stages"]["total"]["mean"]
+    rows = []
+    for stage, name in names.items():
+        times = latency["stages"][stage]
+        part = times["mean"] / total if stage not in ("total", "decode") and total > 0 else None
+        rows.append({"stage": stage, "name": name, "times": times, "share": part})
+    return rows
+
+
+def share(value: float | None, digits: int = 3) -> str:
+    """A share 0–1 with three digits; a dash for what has no value."""
+    return MISSING if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def percent(value: float | None) -> str:
+    """A share 0–1 as percent, with the sign; a dash for what has no value."""
+    return MISSING if value is None or not math.isfinite(value) else f"{value * 100:.1f}\u202f%"
+
+
+def milliseconds(value: float | None) -> str:
+    """A time or size with the digits that its size deserves."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def whole(value: float | None) -> str:
+    """A count with thin spaces between thousands."""
+    return MISSING if value is None or not math.isfinite(value) else f"{round(value):,}".replace(",", "\u202f")

@@ -1,0 +1,183 @@
+"""`facings benchmark`: a bundle's accuracy and latency through the store runtime, as JSON, tables and one HTML page.
+
+Nothing here loads torch: what is measured is what a shop runs.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from facings.benchmark.accuracy import Answer, answer_frames, answer_queries, coco_results
+from facings.benchmark.claims import claim_of
+from facings.benchmark.frames import Data, Frame, Query, label_numbers
+from facings.benchmark.latency import measure_latency
+from facings.benchmark.pictures import draw_frame, judge_frame, worst_and_typical, write_jpeg
+from facings.benchmark.record import write_result
+from facings.benchmark.report import HEADLINE, UNITS, Plate, milliseconds, share, write_report
+from facings.benchmark.summary import HEADLINES, claim_metrics, summarise
+from facings.commands.application import run_folder
+from facings.commands.environment import command_line, write_environment
+from facings.data.coco import read_coco
+from facings.data.tables import read_recognition_table
+from facings.errors import ConfigError
+from facings.files import atomic_write, sha256
+from facings.runtime.bundle import Bundle
+from facings.runtime.recognizer import Recognizer
+
+
+def run(cfg: DictConfig) -> dict[str, float]:
+    """Measure, print, and write `benchmark.json`, `report.html`, `decisions.jsonl`, `predictions/` and `annotated/`.
+
+    Returns the headline figures. Raises ConfigError, DataError or BundleError for what the user can mend.
+    """
+    console = Console()
+    _check_settings(cfg)
+    bundle = Bundle.open(str(cfg.bundle))
+    data = read_data(cfg)
+    if data.frames and bundle.has("detector"):
+        label_numbers(bundle.labels, data.labels)
+    folder = run_folder(cfg)
+    atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    write_environment(folder, seed=int(cfg.seed), data=data.checksums, command=command_line("benchmark"))
+    recognizer = Recognizer(bundle, threads=cfg.threads)
+    queries = data.queries if recognizer.gallery is not None else ()
+    pictures = list(dict.fromkeys([f.path for f in data.frames] or [q.path for q in data.queries]))
+    pictures = pictures[: int(cfg.latency_images)]
+    with _progress(console) as progress:
+        times = progress.add_task("latency", total=len(pictures) * int(cfg.repeats))
+        frames = progress.add_task("frames", total=len(data.frames))
+        crops = progress.add_task("crops", total=len(queries), visible=bool(queries))
+        latency = measure_latency(
+            bundle.path,
+            pictures,
+            threads=cfg.threads,
+            warmup=int(cfg.warmup),
+            repeats=int(cfg.repeats),
+            advance=lambda: progress.advance(times),
+        )
+        answers = answer_frames(recognizer, data.frames, lambda: progress.advance(frames))
+        ranks = answer_queries(recognizer, queries, lambda: progress.advance(crops))
+    command = command_line("benchmark")
+    content = summarise(bundle, data, answers, ranks, latency, command=command, seed=int(cfg.seed))
+    _write(folder, content, answers, data, bundle, cfg)
+    for table in tables(content):
+        console.print(table)
+    console.print(f"report: {folder / 'report.html'}")
+    if cfg.result:
+        checksums = data.checksums | {f"bundle {bundle.name}": content["bundle"]["sha256"]}
+        written = write_result(
+            str(cfg.result),
+            **claim_metrics(str(cfg.result), content),
+            command=command,
+            data=checksums,
+            seeds=[int(cfg.seed)],
+            folder=Path(cfg.paths.result_dir),
+        )
+        console.print(f"result: {written}")
+    return {name: float(value) for name, value in content["headline"].items() if value is not None}
+
+
+def read_data(cfg: DictConfig) -> Data:
+    """Frames and query crops of a configuration. Raises DataError or ConfigError."""
+    frames: tuple[Frame, ...] = ()
+    labels: tuple[str, ...] = ()
+    checksums: dict[str, str] = {}
+    faults: tuple[str, ...] = ()
+    limit = int(cfg.max_images) if cfg.max_images is not None else None
+    if cfg.data.annotations:
+        if not cfg.data.images:
+            raise ConfigError("data.annotations is given without data.images: give the folder of the pictures")
+        table = read_coco(cfg.data.annotations, cfg.data.images, class_agnostic=bool(cfg.data.class_agnostic))
+        unknown = set(cfg.data.unknown_products)
+        frames = tuple(
+            Frame(i.image_id, i.path, i.boxes, i.labels, tuple(None if p in unknown else p for p in i.product_ids))
+            for i in table.images[:limit]
+        )
+        labels, faults = table.labels, table.faults
+        checksums[Path(cfg.data.annotations).name] = table.checksum()
+    queries: tuple[Query, ...] = ()
+    if cfg.recognition.table:
+        path = Path(cfg.recognition.table)
+        rows = read_recognition_table(path).select(split=cfg.recognition.split, role=cfg.recognition.role)
+        corners = [(b[0], b[1], b[0] + b[2], b[1] + b[3]) if (b := row.box) is not None else None for row in rows]
+        queries = tuple(Query(r.path, r.product_id, box) for r, box in zip(rows, corners, strict=True))[:limit]
+        checksums[path.name] = sha256(path)
+    if not frames and not queries:
+        raise ConfigError("nothing to ask: give data.annotations with data.images, or recognition.table")
+    return Data(str(cfg.data.name), frames, labels, checksums, queries, faults)
+
+
+def tables(content: dict[str, Any]) -> list[Table]:
+    """The figures for the terminal."""
+    title = f"{content['bundle']['name']} on {content['data']['name']}"
+    figures = Table("figure", "value", "95 % interval", title=title)
+    for name, value in content["headline"].items():
+        if name in UNITS:
+            figures.add_row(HEADLINE[name][0], f"{milliseconds(value)} {UNITS[name]}", "")
+            continue
+        low_high = content["headline_intervals"].get(name)
+        label = HEADLINE[name][0] if name in HEADLINE else name.replace("_", " ")
+        figures.add_row(label, share(value), f"{share(low_high[0])} – {share(low_high[1])}" if low_high else "")
+    latency = content["latency"]
+    stages = Table("stage", "p50", "p95", "p99", title=f"latency in ms, {latency['threads']} threads")
+    for stage, times in latency["stages"].items():
+        stages.add_row(stage, *(milliseconds(times[name]) for name in ("p50", "p95", "p99")))
+    if latency["disturbed"]:
+        stages.caption = f"disturbed: other programs took {latency['other_cpu_share']:.0%} of the processor"
+    return [figures, stages]
+
+
+def _check_settings(cfg: DictConfig) -> None:
+    """Fail before anything is measured."""
+    if OmegaConf.is_missing(cfg, "bundle"):
+        raise ConfigError(
+            "bundle is not given: facings benchmark bundle=FOLDER, the folder that `facings export` wrote"
+        )
+    for name, least in {"repeats": 1, "latency_images": 1, "warmup": 0}.items():
+        if int(cfg[name]) < least:
+            raise ConfigError(f"{name} is {cfg[name]}; expected {least} or more")
+    if cfg.result:
+        claim_of(
+            str(cfg.result), available=[*HEADLINES, "recognition_r1", "frame_ms_p50", "frame_ms_p95", "bundle_mib"]
+        )
+
+
+def _write(
+    folder: Path, content: dict[str, Any], answers: Sequence[Answer], data: Data, bundle: Bundle, cfg: DictConfig
+) -> None:
+    """All files of the run, the summary last: where it is, the others are."""
+    lines = [json.dumps({"image": a.frame.path.name, **a.decision.to_dict()}) + "\n" for a in answers]
+    atomic_write(folder / "decisions.jsonl", "".join(lines))
+    plates: list[Plate] = []
+    if answers and bundle.has("detector"):
+        results = coco_results(answers, data, bundle.labels)
+        atomic_write(folder / "predictions" / "detections.json", json.dumps(results))
+        gallery = bundle.gallery() if content["bundle"]["gallery_version"] else None
+        names = {p: str(bundle.product(p, gallery).get("name") or p) for p in (gallery.items if gallery else ())}
+        judged = [judge_frame(answer) for answer in answers]
+        chosen = worst_and_typical(judged, worst=int(cfg.worst), typical=int(cfg.typical))
+        shown = {id(frame): kind for kind, frame in chosen}
+        others = [frame for frame in judged if id(frame) not in shown]
+        for kind, frame in [*chosen, *(("", f) for f in others)][: max(int(cfg.max_pictures), len(chosen))]:
+            picture = draw_frame(frame, names)
+            write_jpeg(picture, folder / "annotated" / f"{frame.answer.frame.path.stem}.jpg")
+            if kind:
+                plates.append(Plate(kind, frame, picture))
+    write_report(folder / "report.html", content, plates)
+    atomic_write(folder / "benchmark.json", json.dumps(content, indent=2) + "\n")
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console
+    ) as progress:
+        yield progress
