@@ -73,7 +73,7 @@ def with_tables(text: str, records: Mapping[str, Mapping[str, Any]], *, source: 
 
 
 def table(records: Sequence[Mapping[str, Any]], *, root: str = "") -> str:
-    """Markdown: one row a metric, with its interval, its record, the commit and the day. `root`: way to the checkout."""
+    """Markdown: one row a metric, with its interval, its record, commit and day. `root`: the way to the checkout."""
     lines = ["| record | figure | value | 95 % interval | commit, date |", "| --- | --- | ---: | ---: | --- |"]
     for record in records:
         for number, (name, metric) in enumerate(record["metrics"].items()):
