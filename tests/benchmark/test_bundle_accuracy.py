@@ -69,6 +69,7 @@ def test_box_and_product(answers) -> None:
     assert counted == {
         "right": 7, "wrong": 1, "missed": 1, "unjudged": 1, "stray": 0, "unknown": 0, "objects": 10,
     }  # fmt: skip
+    assert figures["not_enrolled"] == 0
     assert intervals["f1"][0] <= figures["f1"] <= intervals["f1"][1]
 
 

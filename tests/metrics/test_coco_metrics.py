@@ -14,7 +14,6 @@ from pycocotools.cocoeval import COCOeval
 
 from facings.metrics.detection import coco_metrics
 
-
 Scenes = Callable[..., tuple[dict[str, Any], list[dict[str, Any]]]]
 
 
@@ -105,6 +104,12 @@ def test_inputs_stay_as_they_were(scenes: Scenes) -> None:
     before = copy.deepcopy((truth["annotations"], results))
     coco_metrics(truth, results)
     assert (truth["annotations"], results) == before
+
+
+def test_says_nothing(scenes: Scenes, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+    caplog.set_level("INFO")
+    coco_metrics(*scenes(np.random.default_rng(4), pictures=1, objects=3, detections=3))
+    assert caplog.records == [] and capsys.readouterr().out == ""
 
 
 def test_prediction_of_a_strange_picture_is_refused(scenes: Scenes) -> None:

@@ -145,6 +145,8 @@ def end_to_end_figures(answers: Sequence[Answer], *, seed: int = 0) -> tuple[Fig
     shares = Counter(name for outcome in outcomes for name in outcome.outcomes)
     figures |= {name: float(shares[name]) for name in ("right", "wrong", "unknown", "ambiguous", "stray", "unjudged")}
     figures["missed"] = float(sum(count["objects"] - count["found"] for count in counts))
+    annotated = sum(product is not None for answer in answers for product in answer.frame.products)
+    figures["not_enrolled"] = float(annotated - sum(count["enrolled"] for count in counts))
     figures["objects"] = float(sum(count["objects"] for count in counts))
     intervals = end_to_end_intervals(counts, seed=seed) if counts else {}
     return figures, intervals

@@ -118,13 +118,12 @@ def tables(content: dict[str, Any]) -> list[Table]:
     """The figures for the terminal."""
     title = f"{content['bundle']['name']} on {content['data']['name']}"
     figures = Table("figure", "value", "95 % interval", title=title)
-    for name, value in content["headline"].items():
-        if name in UNITS:
-            figures.add_row(HEADLINE[name][0], f"{milliseconds(value)} {UNITS[name]}", "")
+    for name, (label, _) in HEADLINE.items():
+        value, low_high = content["headline"].get(name), content["headline_intervals"].get(name)
+        if value is None:
             continue
-        low_high = content["headline_intervals"].get(name)
-        label = HEADLINE[name][0] if name in HEADLINE else name.replace("_", " ")
-        figures.add_row(label, share(value), f"{share(low_high[0])} – {share(low_high[1])}" if low_high else "")
+        text = f"{milliseconds(value)} {UNITS[name]}" if name in UNITS else share(value)
+        figures.add_row(label, text, f"{share(low_high[0])} – {share(low_high[1])}" if low_high else "")
     latency = content["latency"]
     stages = Table("stage", "p50", "p95", "p99", title=f"latency in ms, {latency['threads']} threads")
     for stage, times in latency["stages"].items():

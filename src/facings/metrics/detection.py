@@ -1,13 +1,13 @@
 """COCO detection figures. Knows nothing of models: ground truth and predictions in, a dict out."""
 
-import contextlib
-import io
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+_LOG = logging.getLogger(__name__)
 AREAS = ("small", "medium", "large")
 
 
@@ -91,15 +91,14 @@ def _evaluate(
     ground_truth: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]], limits: Sequence[int], iou_type: str
 ) -> tuple[Any, Any, Any]:
     """Precision (T, R, K, areas, limits), recall (T, K, areas, limits), and the T IoU thresholds."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        # The evaluator writes areas, ids and flags into what it gets: copies keep the caller's lists as they were.
-        annotations = [dict(annotation) for annotation in ground_truth["annotations"]]
-        truth = COCO({**ground_truth, "annotations": annotations})
-        results = truth.loadRes([dict(prediction) for prediction in predictions])
-        evaluator = COCOeval_faster(truth, results, iou_type)
-        evaluator.params.maxDets = list(limits)
-        evaluator.evaluate()
-        evaluator.accumulate()
+    # The evaluator writes areas, ids and flags into what it gets: copies keep the caller's lists as they were.
+    annotations = [dict(annotation) for annotation in ground_truth["annotations"]]
+    truth = COCO({**ground_truth, "annotations": annotations}, print_function=_LOG.debug)
+    results = truth.loadRes([dict(prediction) for prediction in predictions])
+    evaluator = COCOeval_faster(truth, results, iou_type, print_function=_LOG.debug)
+    evaluator.params.maxDets = list(limits)
+    evaluator.evaluate()
+    evaluator.accumulate()
     return evaluator.eval["precision"], evaluator.eval["recall"], np.asarray(evaluator.params.iouThrs)
 
 
