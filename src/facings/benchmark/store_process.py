@@ -17,13 +17,16 @@ from facings.runtime.recognizer import Recognizer
 
 
 def main() -> int:
-    """Serve one request. Returns 0, or 2 after a line `{"error": message}`."""
+    """Serve one request. Returns 0, 2 after a line `{"error": message}`, or 130 when the caller is gone."""
     request = json.loads(sys.stdin.read())
     try:
         result = measure(request)
     except FacingsError as fault:
         _say({"error": str(fault)})
         return 2
+    except (KeyboardInterrupt, BrokenPipeError):
+        # The caller was stopped, and says so itself.
+        return 130
     _say({"result": result})
     return 0
 
