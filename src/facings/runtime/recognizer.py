@@ -1,0 +1,164 @@
+"""One frame in, one decision out, through the bundle's graphs. Knows nothing of files beyond the bundle."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facings.boxes import area, clip, nms, to_image
+from facings.errors import BundleError, DataError
+from facings.runtime.bundle import Bundle
+from facings.runtime.crops import cut_crop
+from facings.runtime.decision import by_score, decide
+from facings.runtime.gallery import Gallery
+from facings.runtime.session import Session
+from facings.structures import Decision, Detections, Matches
+
+STAGES = ("preprocess", "detect", "embed", "match", "total")
+# Crops embedded at once: enough to fill the cores, few enough to bound memory on a frame of 1,000 products.
+EMBED_BATCH = 32
+GOLDEN_CROPS = 8
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What one frame gave. `embeddings` (N, D); `timings`: milliseconds by stage (`STAGES`)."""
+
+    decision: Decision
+    detections: Detections
+    embeddings: NDArray[np.float32]
+    timings: dict[str, float]
+
+
+class Recognizer:
+    """Runs a bundle. Sessions are made once; `run` may be called from several threads."""
+
+    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+        self.bundle = bundle
+        self._sessions = {role: Session(bundle.graph_path(role), threads=threads) for role in bundle.manifest["graphs"]}
+        has_gallery = bundle.has("embedder") and (bundle.path / "gallery" / "CURRENT").is_file()
+        self.gallery: Gallery | None = bundle.gallery() if has_gallery else None
+
+    def run(self, image: NDArray[np.uint8]) -> FrameResult:
+        """`image` (H, W, 3) uint8 RGB. Raises DataError for another shape or type."""
+        check_image(image)
+        clock = _Clock()
+        post = self.bundle.postprocess
+        with clock("total"):
+            detections = self._detections(image, clock)
+            detections = detections.above(post.score_threshold if self.bundle.has("detector") else 0.0)
+            embeddings = np.zeros((0, 0), np.float32)
+            matches = None
+            if self.gallery is not None:
+                with clock("embed"):
+                    embeddings = self.embed(image, detections.boxes)
+                with clock("match"):
+                    matches = self.match(embeddings)
+            with clock("match"):
+                decision = decide(detections, matches, self.bundle, self.gallery)
+        return FrameResult(decision, detections, embeddings, clock.milliseconds)
+
+    def recognize(self, image: NDArray[np.uint8]) -> Decision:
+        """The decision alone."""
+        return self.run(image).decision
+
+    def detect(self, image: NDArray[np.uint8], score_threshold: float = 0.0) -> Detections:
+        """All detections of a frame with at least `score_threshold`; without a detector, the whole picture as one."""
+        check_image(image)
+        return self._detections(image, _Clock()).above(score_threshold)
+
+    def embed(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, 4) xyxy pixel boxes of a frame → (N, D) unit vectors."""
+        if not self.bundle.has("embedder"):
+            raise BundleError(f"{self.bundle.path}: has no embedder; export one with embedder=CHECKPOINT")
+        parts = [
+            self.embed_crops(self._crop_pixels(image, boxes[start : start + EMBED_BATCH]))
+            for start in range(0, len(boxes), EMBED_BATCH)
+        ]
+        dimension = int(self.bundle.manifest["embedder"]["dimension"])
+        return np.concatenate(parts) if parts else np.zeros((0, dimension), np.float32)
+
+    def embed_crops(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 3, E, E) normalised crops → (B, D)."""
+        vectors: NDArray[np.float32] = self._sessions["embedder"](crops=crops)["embeddings"]
+        return vectors
+
+    def match(self, embeddings: NDArray[np.float32]) -> Matches:
+        """The most similar items for each embedding. Raises BundleError without a gallery."""
+        if self.gallery is None:
+            raise BundleError(f"{self.bundle.path}: has no gallery; `facings enroll` adds products")
+        k = min(self.bundle.postprocess.top_k, len(self.gallery.items))
+        if len(embeddings) == 0:
+            return Matches(np.zeros((0, k), np.int64), np.zeros((0, k), np.float32))
+        found = self._sessions["match"](embeddings=embeddings, gallery=self.gallery.vectors, item=self.gallery.item)
+        return Matches(found["items"][:, :k], found["similarities"][:, :k])
+
+    def stages(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """The tensors at every stage, as golden samples keep them; at most `GOLDEN_CROPS` crops."""
+        arrays: dict[str, NDArray[Any]] = {"image": image}
+        boxes = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+        if self.bundle.has("detector"):
+            prepared = self._sessions["preprocess"](image=image[None])
+            found = self._sessions["detector"](pixels=prepared["pixels"])
+            arrays |= {"pixels": prepared["pixels"], "transform": prepared["transform"]}
+            arrays |= {name: found[name] for name in ("boxes", "scores", "labels")}
+            boxes = self._detections(image, _Clock()).boxes[:GOLDEN_CROPS]
+        if self.bundle.has("embedder") and len(boxes):
+            arrays["crop_boxes"] = boxes
+            arrays["crops"] = self._crop_pixels(image, boxes)
+            arrays["embeddings"] = self.embed_crops(arrays["crops"])
+            if self.gallery is not None:
+                matches = self.match(arrays["embeddings"])
+                arrays |= {"items": matches.items, "similarities": matches.similarities}
+        return arrays
+
+    def _detections(self, image: NDArray[np.uint8], clock: "_Clock") -> Detections:
+        height, width = image.shape[:2]
+        if not self.bundle.has("detector"):
+            whole = np.array([[0, 0, width, height]], np.float32)
+            return Detections(whole, np.ones(1, np.float32), np.zeros(1, np.int64))
+        with clock("preprocess"):
+            prepared = self._sessions["preprocess"](image=image[None])
+        with clock("detect"):
+            found = self._sessions["detector"](pixels=prepared["pixels"])
+            boxes = clip(to_image(found["boxes"][0], prepared["transform"].reshape(-1)), height, width)
+            scores, labels = found["scores"][0], found["labels"][0]
+            # A box that lies in the grey border alone has no area once it is cut at the picture's edge.
+            real = (area(boxes) > 0) & (scores > 0)
+            boxes, scores, labels = boxes[real], scores[real], labels[real]
+            post = self.bundle.postprocess
+            if post.nms_iou is not None:
+                kept = nms(boxes, scores, post.nms_iou)
+                boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
+            return by_score(boxes[: post.max_detections], scores[: post.max_detections], labels[: post.max_detections])
+
+    def _crop_pixels(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        margin = self.bundle.postprocess.crop_margin if self.bundle.has("detector") else 0.0
+        crops = [self._sessions["crop"](image=cut_crop(image, box, margin)[None])["pixels"] for box in boxes]
+        return np.concatenate(crops)
+
+
+class _Clock:
+    """Milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.milliseconds = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.milliseconds[stage] += (time.perf_counter() - start) * 1000
+
+
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Raise DataError unless `image` is (H, W, 3) uint8 with a pixel or more."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise DataError(f"the frame is {found}; expected a uint8 array (H, W, 3), RGB")
+    if 0 in image.shape:
+        raise DataError(f"the frame has no pixels: {image.shape}")
