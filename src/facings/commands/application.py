@@ -84,7 +84,7 @@ def verb_help(verb: str, summary: str) -> str:
     lines = [f"facings {verb}: {summary}", "", f"usage: facings {verb} [KEY=VALUE …] [options]", ""]
     head = [line[2:] for line in (config_dir() / f"{verb}.yaml").read_text().splitlines() if line.startswith("# ")]
     lines += ["groups (GROUP=OPTION):"] if groups_and_options(verb) else []
-    lines += [f"  {group:<14}{', '.join(options)}" for group, options in groups_and_options(verb).items()]
+    lines += [f"  {group:<18}{', '.join(options)}" for group, options in groups_and_options(verb).items()]
     lines += ["", "keys, with their defaults (more inside the groups: --cfg job prints all):"]
     lines += [f"  {key} = {value}" for key, value in keys_of(verb).items()]
     lines += ["", "options:", "  --cfg job        print the composed configuration and stop"]
