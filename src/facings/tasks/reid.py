@@ -45,6 +45,7 @@ class ReidTask(pl.LightningModule):
         self.coarse = coarse
         self.results: dict[str, float] = {}
         self.correct: NDArray[np.bool_] = np.zeros(0, bool)
+        self.coarse_correct: NDArray[np.bool_] = np.zeros(0, bool)
         self._collected: list[list[tuple[Tensor, Tensor]]] = [[], []]
 
     def forward(self, crops: Tensor) -> Tensor:
@@ -83,8 +84,9 @@ class ReidTask(pl.LightningModule):
         results = retrieval_metrics(queries, query_labels, gallery, gallery_labels)
         predicted = prototype_predictions(queries, gallery, gallery_labels)
         self.correct = predicted == query_labels
+        self.coarse_correct = self.coarse[predicted] == self.coarse[query_labels]
         results["fine_top1"] = float(self.correct.mean())
-        results["coarse_top1"] = float((self.coarse[predicted] == self.coarse[query_labels]).mean())
+        results["coarse_top1"] = float(self.coarse_correct.mean())
         self.results = results
         self.log_dict({f"{stage}/{name}": value for name, value in results.items()}, prog_bar=True)
 
