@@ -43,7 +43,9 @@ def main() -> int:
     figures = headline_figures(folder, minutes)
     console.print(summary(figures, took))
     console.print(f"report:            {folder / 'benchmark' / 'report.html'}")
-    console.print(f"annotated picture: {next(iter(sorted((folder / 'predict').glob('*annotated*'))), folder / 'predict')}")
+    console.print(
+        f"annotated picture: {next(iter(sorted((folder / 'predict').glob('*annotated*'))), folder / 'predict')}"
+    )
     console.print(f"bundle:            {bundle_folder(folder)}")
     if options.result:
         record(options.result, figures, folder)

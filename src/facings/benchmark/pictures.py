@@ -4,27 +4,26 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from facings.benchmark.accuracy import Answer, matched_boxes
+from facings.runtime.annotate import STATUS_COLOURS, draw_label, fit, pen_for
 from facings.runtime.images import read_image
 
 # Told apart also by colour-blind eyes (Okabe, Ito: "Color Universal Design", 2008); the text on the box says it too.
 COLOURS = {
     "right": "#009e73",
     "wrong": "#d55e00",
-    "unknown": "#0072b2",
-    "ambiguous": "#e69f00",
+    "unknown": STATUS_COLOURS["unknown"],
+    "ambiguous": STATUS_COLOURS["ambiguous"],
     "stray": "#cc79a7",
     "unjudged": "#8c8c8c",
     "found": "#009e73",
     "missed": "#f0e442",
 }
-MARGIN = 3
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,8 @@ def draw_frame(frame: JudgedFrame, names: Mapping[str, str], *, longest: int = 1
 
     `names`: product id → what to write. Missed truth is drawn dashed.
     """
-    picture = Image.fromarray(read_image(frame.answer.frame.path))
-    scale = min(1.0, longest / max(picture.size))
-    picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
-    pen = ImageDraw.Draw(picture)
-    stroke = max(2, round(max(picture.size) / 450))
-    font = ImageFont.load_default(max(11, round(max(picture.size) / 85)))
+    picture, scale = fit(read_image(frame.answer.frame.path), longest)
+    pen, stroke, font = pen_for(picture)
     for index in frame.missed:
         _dashed(pen, frame.answer.frame.boxes[index] * scale, COLOURS["missed"], stroke)
     boxes = [tuple(value * scale for value in item.box) for item in frame.answer.decision.items]
@@ -86,14 +81,8 @@ def draw_frame(frame: JudgedFrame, names: Mapping[str, str], *, longest: int = 1
     for box, item, outcome in zip(boxes, frame.answer.decision.items, frame.outcomes, strict=True):
         if item.product_id is not None or outcome in ("unknown", "ambiguous"):
             text = names.get(item.product_id, item.product_id) if item.product_id is not None else f"{outcome}?"
-            _label(pen, (box[0], box[1]), box[2] - box[0], text, COLOURS[outcome], font)
+            draw_label(pen, (box[0], box[1]), box[2] - box[0], text, COLOURS[outcome], font)
     return picture
-
-
-def write_jpeg(picture: Image.Image, path: Path) -> None:
-    """Write the picture below its folder, made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, quality=88, optimize=True)
 
 
 def data_uri(picture: Image.Image, *, quality: int = 82) -> str:
@@ -101,18 +90,6 @@ def data_uri(picture: Image.Image, *, quality: int = 82) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _label(
-    pen: ImageDraw.ImageDraw, corner: tuple[float, float], room: float, text: str, colour: str, font: Any
-) -> None:
-    """Text on a ground of the box's colour, shortened to the width of its box."""
-    while len(text) > 1 and pen.textlength(text, font=font) + 2 * MARGIN > max(room, 24):
-        text = text[:-2] + "…" if len(text) > 2 else text[:1]
-    left, top, right, bottom = pen.textbbox((corner[0] + MARGIN, corner[1] + MARGIN), text, font=font)
-    pen.rectangle((left - MARGIN, top - MARGIN, right + MARGIN, bottom + MARGIN), fill=colour)
-    light = sum(int(colour[i : i + 2], 16) * w for i, w in ((1, 0.3), (3, 0.59), (5, 0.11))) > 140
-    pen.text((corner[0] + MARGIN, corner[1] + MARGIN), text, fill="black" if light else "white", font=font)
 
 
 def _dashed(pen: ImageDraw.ImageDraw, box: Any, colour: str, stroke: int) -> None:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from facings.commands.composition import check_overrides, groups_and_options, keys_of
-from facings.commands.suggestions import nearest
+from facings.suggestions import nearest
 from facings.config import config_dir
 from facings.errors import ConfigError, FacingsError
 
@@ -129,7 +129,12 @@ def user_message(fault: BaseException | None) -> str | None:
 def _quieten() -> None:
     """Leave out notices of libraries that a user can do nothing about."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    for pattern in (".*does not have many workers.*", ".*LeafSpec.*", ".*isinstance.*treespec.*", ".*exists and is not"):
+    for pattern in (
+        ".*does not have many workers.*",
+        ".*LeafSpec.*",
+        ".*isinstance.*treespec.*",
+        ".*exists and is not",
+    ):
         warnings.filterwarnings("ignore", message=pattern)
 
 

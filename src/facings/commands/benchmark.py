@@ -18,7 +18,7 @@ from facings.benchmark.accuracy import Answer, answer_frames, answer_queries, co
 from facings.benchmark.claims import claim_of
 from facings.benchmark.frames import Data, Frame, Query, label_numbers
 from facings.benchmark.latency import measure_latency
-from facings.benchmark.pictures import draw_frame, judge_frame, worst_and_typical, write_jpeg
+from facings.benchmark.pictures import draw_frame, judge_frame, worst_and_typical
 from facings.benchmark.record import write_result
 from facings.benchmark.report import HEADLINE, UNITS, Plate, milliseconds, share, write_report
 from facings.benchmark.summary import HEADLINES, claim_metrics, summarise
@@ -28,6 +28,7 @@ from facings.data.coco import read_coco
 from facings.data.tables import read_recognition_table
 from facings.errors import ConfigError
 from facings.files import atomic_write, sha256
+from facings.runtime.annotate import write_jpeg
 from facings.runtime.bundle import Bundle
 from facings.runtime.recognizer import Recognizer
 

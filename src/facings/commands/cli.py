@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from facings import __version__
-from facings.commands.suggestions import nearest
+from facings.suggestions import nearest
 from facings.errors import FacingsError
 
 HYDRA_VERBS = {

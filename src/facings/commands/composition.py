@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from facings.commands.suggestions import nearest
+from facings.suggestions import nearest
 from facings.config import config_dir
 from facings.errors import ConfigError
 

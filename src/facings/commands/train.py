@@ -138,7 +138,9 @@ def results_table(title: str, figures: Mapping[str, float]) -> Table:
 def _starting_point(cfg: DictConfig, task: pl.LightningModule) -> str | None:
     """Check `resume` and load `initial_weights`; returns the checkpoint for the trainer to go on from."""
     if cfg.resume and cfg.initial_weights:
-        raise ConfigError("resume and initial_weights are both set: the first goes on, the second starts anew; give one")
+        raise ConfigError(
+            "resume and initial_weights are both set: the first goes on, the second starts anew; give one"
+        )
     if cfg.initial_weights:
         content = read_checkpoint(cfg.initial_weights)
         load_weights(task.model, content["state_dict"], source=str(cfg.initial_weights))  # type: ignore[arg-type]

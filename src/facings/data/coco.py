@@ -62,7 +62,9 @@ class CocoTable:
                         "iscrowd": 0,
                     }
                 )
-        images = [{"id": i.image_id, "file_name": i.path.name, "width": i.width, "height": i.height} for i in self.images]
+        images = [
+            {"id": i.image_id, "file_name": i.path.name, "width": i.width, "height": i.height} for i in self.images
+        ]
         categories = [{"id": number + 1, "name": name} for number, name in enumerate(self.labels)]
         return {"images": images, "annotations": annotations, "categories": categories}
 
@@ -92,7 +94,9 @@ def read_coco(
         if found is not None:
             objects[int(annotation["image_id"])].append(found)
     if not any(objects.values()):
-        raise DataError(f"{source}: no usable box in {len(content['annotations'])} annotations; {'; '.join(faults[:3])}")
+        raise DataError(
+            f"{source}: no usable box in {len(content['annotations'])} annotations; {'; '.join(faults[:3])}"
+        )
     read = tuple(_image(records[i], folder, objects[i]) for i in sorted(records))
     if check_files:
         missing = [image.path for image in read if not image.path.is_file()]
@@ -158,9 +162,7 @@ def _object(
     return clipped, number_of[int(annotation["category_id"])], None if product is None else str(product)
 
 
-def _image(
-    record: dict[str, Any], folder: Path, objects: list[tuple[list[float], int, str | None]]
-) -> CocoImage:
+def _image(record: dict[str, Any], folder: Path, objects: list[tuple[list[float], int, str | None]]) -> CocoImage:
     return CocoImage(
         image_id=int(record["id"]),
         path=folder / str(record["file_name"]),

@@ -55,7 +55,9 @@ class Bundle:
         """
         folder = Path(path)
         if not (folder / "bundle.json").is_file():
-            raise BundleError(f"{folder}: not a bundle: it holds no bundle.json; give the folder that `facings export` wrote")
+            raise BundleError(
+                f"{folder}: not a bundle: it holds no bundle.json; give the folder that `facings export` wrote"
+            )
         _check_tree(folder)
         if check:
             _check_sums(folder)

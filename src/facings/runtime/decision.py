@@ -19,7 +19,9 @@ def decide(detections: Detections, matches: Matches | None, bundle: Bundle, gall
             p_values = gallery.p_values(matches.similarities[number])
             candidates = tuple(
                 Candidate(gallery.items[index], round(float(similarity), 6), round(float(p), 6))
-                for index, similarity, p in zip(matches.items[number], matches.similarities[number], p_values, strict=True)
+                for index, similarity, p in zip(
+                    matches.items[number], matches.similarities[number], p_values, strict=True
+                )
             )
         status = judge(candidates, bundle.postprocess)
         x1, y1, x2, y2 = (round(float(value), 2) for value in detections.boxes[number])

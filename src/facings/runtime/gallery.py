@@ -61,7 +61,9 @@ class Gallery:
     def views_of(self, product_id: str) -> Vectors:
         """(V, D) the views of a product; GalleryError when it is not enrolled."""
         if product_id not in self.items:
-            raise GalleryError(f"product {product_id!r} is not in gallery version {self.version} ({len(self.items)} products)")
+            raise GalleryError(
+                f"product {product_id!r} is not in gallery version {self.version} ({len(self.items)} products)"
+            )
         views: Vectors = self.vectors[self.item == self.items.index(product_id)]
         return views
 
@@ -217,7 +219,9 @@ class Gallery:
     def _check(self) -> None:
         views, dimension = self.vectors.shape if self.vectors.ndim == 2 else (-1, -1)
         if views < 1 or self.item.shape != (views,) or not self.items:
-            raise GalleryError(f"{self.folder}: {self.vectors.shape} vectors for item {self.item.shape}; it needs a view or more")
+            raise GalleryError(
+                f"{self.folder}: {self.vectors.shape} vectors for item {self.item.shape}; it needs a view or more"
+            )
         if set(np.unique(self.item).tolist()) != set(range(len(self.items))) or len(set(self.items)) != len(self.items):
             raise GalleryError(f"{self.folder}: item indices do not fit the {len(self.items)} product ids")
         count = len(self.calibration_items)

@@ -97,8 +97,19 @@ class Recognizer:
         found = self._sessions["match"](embeddings=embeddings, gallery=self.gallery.vectors, item=self.gallery.item)
         return Matches(found["items"][:, :k], found["similarities"][:, :k])
 
-    def stages(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """The tensors at every stage, as golden samples keep them; at most `GOLDEN_CROPS` crops."""
+    def signature(self, role: str) -> dict[str, list[str]]:
+        """Names of a graph's `inputs` and `outputs`."""
+        session = self._sessions[role]
+        return {"inputs": session.inputs, "outputs": session.outputs}
+
+    def stages(
+        self, image: NDArray[np.uint8], *, crop_boxes: NDArray[np.float32] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """The tensors at every stage, as golden samples keep them.
+
+        `crop_boxes` (N, 4): where to cut crops; default the first `GOLDEN_CROPS` detections, or the whole picture.
+        """
+        check_image(image)
         arrays: dict[str, NDArray[Any]] = {"image": image}
         boxes = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
         if self.bundle.has("detector"):
@@ -107,6 +118,7 @@ class Recognizer:
             arrays |= {"pixels": prepared["pixels"], "transform": prepared["transform"]}
             arrays |= {name: found[name] for name in ("boxes", "scores", "labels")}
             boxes = self._detections(image, _Clock()).boxes[:GOLDEN_CROPS]
+        boxes = boxes if crop_boxes is None else crop_boxes
         if self.bundle.has("embedder") and len(boxes):
             arrays["crop_boxes"] = boxes
             arrays["crops"] = self._crop_pixels(image, boxes)

@@ -12,7 +12,9 @@ from facings.errors import BundleError
 class Session:
     """One graph, ready to run. Thread-safe: ONNX Runtime allows `run` from several threads."""
 
-    def __init__(self, path: Path, *, threads: int | None = None, providers: tuple[str, ...] = ("CPUExecutionProvider",)) -> None:
+    def __init__(
+        self, path: Path, *, threads: int | None = None, providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    ) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 3
         # Idle threads of one session would spin and take the cores from the next one's: twice the time of a frame.

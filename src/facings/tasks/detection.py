@@ -117,9 +117,7 @@ class DetectionTask(pl.LightningModule):
         self.log(f"{stage}/ap50", self.results["ap50"], prog_bar=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        groups = parameter_groups(
-            {"model": self.model}, learning_rate=self.learning_rate, multipliers=self.multipliers
-        )
+        groups = parameter_groups({"model": self.model}, learning_rate=self.learning_rate, multipliers=self.multipliers)
         optimizer = self.make_optimizer(groups, lr=self.learning_rate)
         scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,0 +1,270 @@
+"""The verbs of the store: predict, enroll, remove, verify. argparse and numpy; torch is never loaded.
+
+Also `python -m facings.runtime VERB …`.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from facings.errors import ConfigError, DataError, FacingsError
+from facings.files import atomic_write
+from facings.runtime.bundle import Bundle
+from facings.runtime.gallery import Gallery
+from facings.runtime.images import read_image
+from facings.runtime.recognizer import Recognizer
+from facings.structures import Decision
+from facings.suggestions import nearest
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".npy")
+SOLD_BY = ("piece", "weight")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a wrong word is a ConfigError that names the nearest valid ones."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see `{self.prog} --help`")
+
+    def parse_all(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse; unknown options are refused with the options that are near."""
+        options, unknown = self.parse_known_args(list(words))
+        if unknown:
+            known = [name for action in self._actions for name in action.option_strings]
+            near = nearest(unknown[0].split("=")[0], known) or f"; valid: {', '.join(known)}"
+            raise ConfigError(f"unknown option {unknown[0]!r}{near}")
+        return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns 0 when done, 1 when a check or a picture failed, 2 for wrong use."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verb = words[0] if words else "--help"
+    if verb in ("-h", "--help"):
+        sys.stdout.write(f"usage: python -m facings.runtime {{{','.join(VERBS)}}} …\n")
+        return 0
+    try:
+        if verb not in VERBS:
+            raise ConfigError(f"unknown verb {verb!r}{nearest(verb, VERBS) or f'; valid: {", ".join(VERBS)}'}")
+        parser, run = VERBS[verb]
+        return int(run(parser().parse_all(words[1:])))
+    except FacingsError as fault:
+        sys.stderr.write(f"facings {verb}: {fault}\n")
+        return 2
+    except OSError as fault:
+        if fault.strerror is None:
+            raise
+        where = f"{fault.filename}: " if fault.filename else ""
+        sys.stderr.write(f"facings {verb}: {where}{fault.strerror}\n")
+        return 2
+
+
+def predict_parser() -> Parser:
+    parser = Parser(
+        "facings predict", description="Recognise the products in pictures: decision JSON and annotated picture."
+    )
+    parser.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
+    parser.add_argument("pictures", type=Path, nargs="+", metavar="IMAGE", help="pictures, or folders of pictures")
+    parser.add_argument(
+        "--output", type=Path, default=Path("predictions"), help="where to write (default: predictions)"
+    )
+    parser.add_argument("--threads", type=_count, help="threads of the runtime (default: one a core)")
+    parser.add_argument("--no-annotate", action="store_true", help="write the JSON alone")
+    parser.add_argument("--json", action="store_true", help="also print each decision as a line of JSON")
+    return parser
+
+
+def predict(options: argparse.Namespace) -> int:
+    """`STEM.decision.json` and `STEM.annotated.jpg` for each picture; a damaged one is named, the others are done."""
+    bundle = Bundle.open(options.bundle)
+    recognizer = Recognizer(bundle, threads=options.threads)
+    pictures = find_pictures(options.pictures)
+    names = product_names(bundle, recognizer.gallery)
+    failed = 0
+    for path, stem in zip(pictures, distinct_stems(pictures), strict=True):
+        try:
+            image = read_image(path)
+        except DataError as fault:
+            sys.stderr.write(f"facings predict: {fault}\n")
+            failed += 1
+            continue
+        result = recognizer.run(image)
+        target = options.output / f"{stem}.decision.json"
+        atomic_write(target, result.decision.to_json() + "\n")
+        if not options.no_annotate:
+            from facings.runtime.annotate import annotate, write_jpeg
+
+            target = options.output / f"{stem}.annotated.jpg"
+            write_jpeg(annotate(image, result.decision, names), target)
+        if options.json:
+            sys.stdout.write(json.dumps({"image": str(path), **result.decision.to_dict()}) + "\n")
+        else:
+            sys.stdout.write(f"{path}: {summary(result.decision)}, {result.timings['total']:.0f} ms → {target}\n")
+    if failed:
+        sys.stderr.write(f"facings predict: {failed} of {len(pictures)} pictures could not be read\n")
+    return 1 if failed else 0
+
+
+def enroll_parser() -> Parser:
+    parser = Parser("facings enroll", description="Add a product to a bundle's gallery from photos, without training.")
+    parser.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
+    parser.add_argument(
+        "pictures", type=Path, nargs="+", metavar="PHOTO", help="photos of this product, or folders of them"
+    )
+    parser.add_argument("--product", required=True, help="product id; an id that is enrolled gets further views")
+    parser.add_argument("--name", help="what a person calls it")
+    parser.add_argument("--category", default="", help="from coarse to fine, e.g. Fruit/Apple")
+    parser.add_argument("--gtin", help="number below the bar code")
+    parser.add_argument("--plu", help="price look-up code of loose produce")
+    parser.add_argument("--sold-by", choices=SOLD_BY, default="piece")
+    parser.add_argument(
+        "--find", action="store_true", help="cut out the surest detection of each photo (default: whole photo)"
+    )
+    parser.add_argument("--reason", default="enroll", help="kept in the gallery's version")
+    return parser
+
+
+def enroll(options: argparse.Namespace) -> int:
+    """A new gallery version with the product's views."""
+    bundle = Bundle.open(options.bundle)
+    recognizer = Recognizer(bundle)
+    if recognizer.gallery is None:
+        raise ConfigError(f"{options.bundle}: has no gallery; export it with an embedder and gallery.table")
+    views = [_view(recognizer, path, find=options.find) for path in find_pictures(options.pictures)]
+    category = [part for part in options.category.split("/") if part]
+    details = {"name": options.name or options.product, "category": category, "sold_by": options.sold_by}
+    details |= {"gtin": options.gtin, "plu": options.plu}
+    known = options.product in recognizer.gallery.items and options.name is None and not category
+    gallery = recognizer.gallery.add(
+        options.product, np.concatenate(views), details=None if known else details, reason=options.reason
+    )
+    sys.stdout.write(
+        f"{options.product}: {len(views)} views added; gallery version {gallery.version} has {len(gallery.items)} products\n"
+        f"nearest other product: {_nearest_other(gallery, options.product)}\n"
+    )
+    return 0
+
+
+def remove_parser() -> Parser:
+    parser = Parser("facings remove", description="Take a product out of a bundle's gallery; older versions keep it.")
+    parser.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
+    parser.add_argument("--product", required=True, help="product id")
+    parser.add_argument("--reason", default="remove", help="kept in the gallery's version")
+    return parser
+
+
+def remove(options: argparse.Namespace) -> int:
+    """A new gallery version without the product."""
+    gallery = Bundle.open(options.bundle).gallery()
+    if options.product not in gallery.items:
+        near = nearest(options.product, gallery.items)
+        raise ConfigError(f"product {options.product!r} is not in gallery version {gallery.version}{near}")
+    left = gallery.remove(options.product, reason=options.reason)
+    sys.stdout.write(f"{options.product}: removed; gallery version {left.version} has {len(left.items)} products\n")
+    return 0
+
+
+def verify_parser() -> Parser:
+    parser = Parser("facings verify", description="Check a bundle: checksums, schema, operators, golden samples.")
+    parser.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
+    parser.add_argument("--threads", type=_count, help="threads of the runtime (default: one a core)")
+    parser.add_argument("--json", action="store_true", help="print the checks as JSON")
+    return parser
+
+
+def verify_bundle(options: argparse.Namespace) -> int:
+    """Every check with what it found."""
+    from facings.runtime.verify import verify
+
+    checks = verify(options.bundle, threads=options.threads)
+    if options.json:
+        sys.stdout.write(json.dumps([vars(check) for check in checks], indent=1) + "\n")
+    else:
+        for check in checks:
+            sys.stdout.write(f"{'ok    ' if check.passed else 'FAILED'}  {check.name}: {check.detail}\n")
+        verdict = "verified" if all(check.passed for check in checks) else "NOT verified: do not use this bundle"
+        sys.stdout.write(f"{options.bundle}: {verdict}\n")
+    return 0 if all(check.passed for check in checks) else 1
+
+
+def find_pictures(paths: Sequence[Path]) -> list[Path]:
+    """Pictures named, and those in folders named, in order. Raises DataError for a folder that has none."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
+            if not inside:
+                raise DataError(f"{path}: holds no picture; expected files ending in {', '.join(PICTURES)}")
+            found += inside
+        else:
+            found.append(path)
+    return found
+
+
+def distinct_stems(paths: Sequence[Path]) -> list[str]:
+    """File names without ending; a name that occurs again gets a number, so that no result overwrites another."""
+    taken: set[str] = set()
+    stems = []
+    for path in paths:
+        stem, number = path.stem, 2
+        while stem in taken:
+            stem, number = f"{path.stem}-{number}", number + 1
+        taken.add(stem)
+        stems.append(stem)
+    return stems
+
+
+def product_names(bundle: Bundle, gallery: Gallery | None) -> dict[str, str]:
+    """Product id → name, for the enrolled products."""
+    return {p: str(bundle.product(p, gallery).get("name") or p) for p in (gallery.items if gallery else ())}
+
+
+def summary(decision: Decision) -> str:
+    """How many items of each status."""
+    counts = {
+        status: sum(item.status == status for item in decision.items) for status in ("known", "ambiguous", "unknown")
+    }
+    return f"{len(decision.items)} items ({', '.join(f'{count} {status}' for status, count in counts.items())})"
+
+
+def _view(recognizer: Recognizer, path: Path, *, find: bool) -> Any:
+    image = read_image(path)
+    height, width = image.shape[:2]
+    box = np.array([[0, 0, width, height]], np.float32)
+    if find:
+        found = recognizer.detect(image, recognizer.bundle.postprocess.score_threshold)
+        if len(found) == 0:
+            raise DataError(
+                f"{path}: no product found; photograph it closer, or leave out --find to use the whole photo"
+            )
+        box = found.boxes[:1]
+    return recognizer.embed(image, box)
+
+
+def _nearest_other(gallery: Gallery, product: str) -> str:
+    own = gallery.items.index(product)
+    others = gallery.item != own
+    if not others.any():
+        return "none: it is the only one"
+    similarities = (gallery.vectors[~others] @ gallery.vectors[others].T).max(axis=0)
+    best = int(np.argmax(similarities))
+    return f"{gallery.items[int(gallery.item[others][best])]} (similarity {similarities[best]:.3f})"
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of 1 or more")
+    return int(text)
+
+
+VERBS = {
+    "predict": (predict_parser, predict),
+    "enroll": (enroll_parser, enroll),
+    "remove": (remove_parser, remove),
+    "verify": (verify_parser, verify_bundle),
+}

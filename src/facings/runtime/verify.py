@@ -1,0 +1,157 @@
+"""Does a bundle on this machine still give the answers that it gave where it was made?
+
+Knows nothing of training: the golden samples inside the bundle are the standard.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facings.errors import BundleError, FacingsError
+from facings.runtime.bundle import Bundle, read_json, safe_member
+from facings.runtime.recognizer import Recognizer
+from facings.structures import Decision
+
+Arrays = dict[str, NDArray[Any]]
+# Detections below half the threshold never reach a decision; among them the order of near-equal scores is free.
+RELEVANT = 0.5
+STAGE_ARRAYS = ("pixels", "transform", "crops", "embeddings", "similarities")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. `detail`: what was found, for a person."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def verify(path: Path | str, *, threads: int | None = None) -> list[Check]:
+    """Every check of a bundle in turn; those after a failed structural one are not run.
+
+    Structure, checksums, schema, operators and gallery; graph signatures; every golden sample, stage by stage.
+    """
+    try:
+        bundle = Bundle.open(path)
+    except FacingsError as fault:
+        return [Check("checksums, schema, operators", False, str(fault))]
+    graphs = bundle.manifest["graphs"]
+    operators = f"{len(graphs)} graphs of standard operators, opset {max(g['opset'] for g in graphs.values())}"
+    checks = [Check("checksums, schema, operators", True, f"{bundle.name}: {operators}")]
+    try:
+        recognizer = Recognizer(bundle, threads=threads)
+        checks.append(_signatures(recognizer))
+        gallery = recognizer.gallery
+        if gallery is not None:
+            size = f"version {gallery.version}: {len(gallery.items)} products, {len(gallery.vectors)} views"
+            checks.append(Check("gallery", True, size))
+        checks += golden_checks(recognizer)
+    except (FacingsError, KeyError, TypeError, ValueError, OSError) as fault:
+        checks.append(Check("golden samples", False, f"cannot be read: {type(fault).__name__}: {fault}"))
+    return checks
+
+
+def golden_checks(recognizer: Recognizer) -> list[Check]:
+    """Run the golden samples of the bundle; one check each. What is off is named with its stage and size."""
+    bundle = recognizer.bundle
+    entry = bundle.manifest["files"].get("golden")
+    if entry is None:
+        return [Check("golden samples", False, "the bundle has none; export it again")]
+    index_path = bundle.path / entry["file"]
+    index = read_json(index_path, "facings.golden", 1)
+    tolerances = {name: float(value) for name, value in index["tolerances"].items()}
+    if not index["samples"]:
+        return [Check("golden samples", False, f"{index_path}: lists no samples; export the bundle again")]
+    checks = []
+    for sample in index["samples"]:
+        golden = {
+            stage: np.load(safe_member(index_path.parent, name), allow_pickle=False)
+            for stage, name in sample["arrays"].items()
+        }
+        decided = sample["decision"] if index.get("gallery_version") == _gallery_version(recognizer) else None
+        faults = compare(recognizer, golden, tolerances, decided)
+        stages = ", ".join(name for name in golden if name != "image")
+        detail = "; ".join(faults) or f"{stages}{'' if decided is None else ', decision'} agree"
+        checks.append(Check(f"golden sample {sample['name']}", not faults, detail))
+    return checks
+
+
+def compare(
+    recognizer: Recognizer, golden: Arrays, tolerances: dict[str, float], decision: dict[str, Any] | None
+) -> list[str]:
+    """What differs, beyond tolerance, between golden stage tensors and this machine's; empty when all agree.
+
+    `decision` None: the gallery has changed since the export, so its answers (similarities too) are not compared.
+    """
+    found = recognizer.stages(golden["image"], crop_boxes=golden.get("crop_boxes"))
+    faults = []
+    for name in STAGE_ARRAYS:
+        if name not in golden or (name == "similarities" and decision is None):
+            continue
+        if name not in found or found[name].shape != golden[name].shape:
+            faults.append(f"{name} has another shape than the golden {golden[name].shape}")
+            continue
+        difference = largest_difference(golden[name], found[name])
+        if not difference <= tolerances[name]:
+            faults.append(f"{name} differs by {difference:.2g} (tolerance {tolerances[name]:.2g})")
+    if "boxes" in golden:
+        least = recognizer.bundle.postprocess.score_threshold * RELEVANT
+        lost = unmatched_detections(golden, found, least=least, tolerances=tolerances)
+        if lost:
+            faults.append(f"{lost} of the golden detections are not found within {tolerances['boxes']:g} pixels")
+    if decision is not None:
+        faults += decision_faults(Decision.from_json(json.dumps(decision)), recognizer.recognize(golden["image"]))
+    return faults
+
+
+def largest_difference(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """The largest absolute difference of two arrays of one shape; 0 for empty ones."""
+    return float(np.abs(first.astype(np.float64) - second.astype(np.float64)).max(initial=0.0))
+
+
+def unmatched_detections(first: Arrays, second: Arrays, *, least: float, tolerances: dict[str, float]) -> int:
+    """How many detections of `first` with a score of `least` or more have no twin in `second`.
+
+    A twin has the same label, its score within `scores` and all its corners within `boxes` (pixels of the input).
+    Order does not matter: among near-equal scores it may differ from machine to machine. Each twin serves once.
+    """
+    lost = 0
+    for frame in range(len(first["scores"])):
+        free = np.ones(len(second["scores"][frame]), bool)
+        for number in np.flatnonzero(first["scores"][frame] >= least):
+            apart = np.abs(second["boxes"][frame] - first["boxes"][frame][number]).max(axis=1)
+            near = np.abs(second["scores"][frame] - first["scores"][frame][number]) <= tolerances["scores"]
+            same = second["labels"][frame] == first["labels"][frame][number]
+            twins = np.flatnonzero(free & near & same & (apart <= tolerances["boxes"]))
+            if len(twins):
+                free[twins[np.argmin(apart[twins])]] = False
+            else:
+                lost += 1
+    return lost
+
+
+def decision_faults(golden: Decision, found: Decision) -> list[str]:
+    """Decisions are compared by count, status and product."""
+    if len(golden.items) != len(found.items):
+        return [f"the decision has {len(found.items)} items, golden has {len(golden.items)}"]
+    answers = [sorted((item.status, item.product_id or "") for item in d.items) for d in (golden, found)]
+    differing = sum(a != b for a, b in zip(*answers, strict=True))
+    return [f"{differing} items of the decision differ from golden"] if differing else []
+
+
+def _signatures(recognizer: Recognizer) -> Check:
+    for role, entry in recognizer.bundle.manifest["graphs"].items():
+        for side, found in recognizer.signature(role).items():
+            listed = [port["name"] for port in entry.get(side, [])]
+            if listed != found:
+                raise BundleError(f"{entry['file']}: its {side} are {found}; bundle.json says {listed}")
+    return Check("graph inputs and outputs", True, "as bundle.json says")
+
+
+def _gallery_version(recognizer: Recognizer) -> str | None:
+    return recognizer.gallery.version if recognizer.gallery is not None else None
