@@ -2,10 +2,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from facings.data.samplers import PKSampler
-from facings.errors import ConfigError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from facings.data.samplers import PKSampler
+from facings.errors import ConfigError
 
 
 def batches(sampler: PKSampler) -> list[list[int]]:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from facings.data.tables import RecognitionRow, read_recognition_table, write_recognition_table
 from facings.errors import DataError
 
@@ -15,7 +16,9 @@ def write(folder: Path, body: str) -> Path:
 
 def test_a_table_survives_writing_and_reading(tmp_path: Path) -> None:
     rows = [
-        RecognitionRow(tmp_path / "a.jpg", "apple, red", "train", "train", ("Fruit", "Apple"), (1.0, 2.0, 3.5, 4.0), "c1"),
+        RecognitionRow(
+            tmp_path / "a.jpg", "apple, red", "train", "train", ("Fruit", "Apple"), (1.0, 2.0, 3.5, 4.0), "c1"
+        ),
         RecognitionRow(tmp_path / "sub" / "b.jpg", "milk", "val", "query"),
     ]
     write_recognition_table(rows, tmp_path / "recognition.csv")

@@ -1,6 +1,7 @@
 import pytest
 import timm
 import torch
+
 from facings.errors import ConfigError
 from facings.models.backbones import OFFLINE_WEIGHTS, create_backbone, offline_state_dict
 

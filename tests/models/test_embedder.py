@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from facings.models.embedder import Embedder
 from facings.models.pooling import AveragePooling, GeM
 

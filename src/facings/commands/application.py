@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from facings.commands.composition import check_overrides, groups_and_options, keys_of
-from facings.suggestions import nearest
 from facings.config import config_dir
 from facings.errors import ConfigError, FacingsError
+from facings.suggestions import nearest
 
 # Flags of ours, as the override that they stand for.
 FLAGS = {"--dry-run": "dry_run=true", "--overwrite": "overwrite=true"}

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from facings import __version__
-from facings.suggestions import nearest
 from facings.errors import FacingsError
+from facings.suggestions import nearest
 
 HYDRA_VERBS = {
     "synthesize": "make shelf scenes with packaged goods and produce, and their truth",

@@ -15,9 +15,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from facings.suggestions import nearest
 from facings.config import config_dir
 from facings.errors import ConfigError
+from facings.suggestions import nearest
 
 
 def compose_verb(verb: str, overrides: Sequence[str] = (), *, output_dir: Path | str | None = None) -> DictConfig:

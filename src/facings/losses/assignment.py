@@ -43,7 +43,7 @@ def task_aligned(
     `scores` (A, C) 0–1; `boxes` (A, 4) predicted xyxy pixels; `anchors` (A, 2) pixels; `objects` (M, 4) xyxy pixels;
     `labels` (M,). Picture by picture, memory is a handful of M×A arrays: 34 MB each at 1,000 objects and 8,400 anchors.
     """
-    count, classes = scores.shape
+    count = len(scores)
     quality = torch.zeros_like(scores)
     positive = torch.zeros(count, dtype=torch.bool, device=scores.device)
     owner = torch.zeros(count, dtype=torch.int64, device=scores.device)

@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         if verb not in VERBS:
-            raise ConfigError(f"unknown verb {verb!r}{nearest(verb, VERBS) or f'; valid: {", ".join(VERBS)}'}")
+            near = nearest(verb, VERBS) or f"; valid: {', '.join(VERBS)}"
+            raise ConfigError(f"unknown verb {verb!r}{near}")
         parser, run = VERBS[verb]
         return int(run(parser().parse_all(words[1:])))
     except FacingsError as fault:

@@ -1,7 +1,7 @@
 """From similarities to an answer whose error rate the store chose. Knows nothing of pictures or graphs."""
 
 from collections.abc import Sequence
-from os.path import commonprefix
+from itertools import takewhile
 
 import numpy as np
 
@@ -62,8 +62,8 @@ def _category(
     margin = bundle.postprocess.ambiguity_margin if status == "ambiguous" else 0.0
     near = [c for c in candidates if candidates[0].similarity - c.similarity <= margin] or [candidates[0]]
     paths = [tuple(bundle.product(c.product_id, gallery).get("category") or ()) for c in near]
-    shared: tuple[str, ...] = tuple(commonprefix([list(path) for path in paths]))
-    return shared
+    levels = takewhile(lambda names: len(set(names)) == 1, zip(*paths, strict=False))
+    return tuple(names[0] for names in levels)
 
 
 def by_score(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> Detections:  # type: ignore[type-arg]

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from facings.data.adapters.grocery_store import read_grocery_store
 from facings.errors import DataError
-from PIL import Image
 
 CLASSES = (
     "Class Name (str),Class ID (int),Coarse Class Name (str),Coarse Class ID (int),Iconic Image Path (str),"
