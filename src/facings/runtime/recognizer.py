@@ -149,7 +149,7 @@ class Recognizer:
             return by_score(boxes[: post.max_detections], scores[: post.max_detections], labels[: post.max_detections])
 
     def _crop_pixels(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        margin = self.bundle.postprocess.crop_margin if self.bundle.has("detector") else 0.0
+        margin = self.bundle.postprocess.crop_margin
         crops = [self._sessions["crop"](image=cut_crop(image, box, margin)[None])["pixels"] for box in boxes]
         return np.concatenate(crops)
 

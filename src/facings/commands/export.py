@@ -1,0 +1,344 @@
+"""`facings export`: checkpoints to a bundle that was verified before it got its name."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from facings.benchmark.latency import measure_latency
+from facings.benchmark.record import git_state, machine
+from facings.commands.application import run_folder
+from facings.commands.environment import command_line, write_environment
+from facings.data.coco import read_coco
+from facings.data.tables import read_recognition_table
+from facings.data.taxonomy import bare_taxonomy, read_taxonomy
+from facings.errors import BundleError, CheckpointError, ConfigError, DataError
+from facings.export.bundle import manifest_of, seal, shrink, write_golden, write_graphs, write_json
+from facings.export.enrolment import (
+    View,
+    create_gallery,
+    embed_views,
+    limited,
+    views_of_boxes,
+    views_of_packshots,
+    views_of_rows,
+)
+from facings.export.model_card import licences, model_card, training_record
+from facings.export.networks import DetectorGraph, Network
+from facings.export.parity import StageParity, as_report, measure_parity, require, tolerances
+from facings.files import atomic_folder, atomic_write, sha256
+from facings.runtime.bundle import Bundle
+from facings.runtime.cli import find_pictures
+from facings.runtime.gallery import Gallery
+from facings.runtime.images import read_image
+from facings.runtime.recognizer import Recognizer
+from facings.runtime.verify import verify
+from facings.tasks.checkpoint import load_model
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint's model, what made it, and the figures that its run ended with."""
+
+    checkpoint: Path
+    network: Network
+    config: dict[str, Any]
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What goes into the first gallery."""
+
+    views: list[View]
+    calibration: list[View]
+    taxonomy: dict[str, dict[str, Any]]
+
+
+def run(cfg: DictConfig) -> Path:
+    """Export, compare with torch, verify, and only then give the folder its name. Returns the bundle's folder.
+
+    Raises ConfigError, CheckpointError or DataError before anything is written, BundleError when the graphs do not
+    agree with torch or the bundle does not verify.
+    """
+    console = Console()
+    target = _check_settings(cfg)
+    detector, embedder = (_load(cfg, role) for role in ("detector", "embedder"))
+    trained = {role: part for role, part in (("detector", detector), ("embedder", embedder)) if part is not None}
+    enrolment = _read_enrolment(cfg) if embedder is not None else Enrolment([], [], _taxonomy(cfg, [], {}))
+    pictures = _parity_pictures(cfg)
+    images = [read_image(path) for path in pictures]
+    folder = run_folder(cfg)
+    atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    checksums = {f"{role} checkpoint": sha256(part.checkpoint) for role, part in trained.items()}
+    write_environment(folder, seed=int(cfg.seed), data=checksums, command=command_line("export"))
+    limits = tolerances(detector.network if detector else None, embedder.network if embedder else None)
+    with atomic_folder(target, replace=bool(cfg.overwrite)) as beside:
+        console.print("exporting the graphs …")
+        manifest = _write_contents(beside, cfg, detector, embedder, enrolment.taxonomy)
+        with console.status("comparing torch and ONNX Runtime …"):
+            parity = _parity(beside, cfg, images, detector, embedder, limits)
+        console.print(parity_table(parity))
+        require(parity)
+        gallery = _gallery(beside, cfg, enrolment, console) if embedder is not None else None
+        recognizer = Recognizer(Bundle.open(beside), threads=cfg.threads)
+        golden = [shrink(image, int(cfg.golden.longest)) for image in images[: int(cfg.golden.count)]]
+        write_golden(beside, recognizer, golden, limits=limits)
+        seal(beside, manifest)
+        with console.status("measuring the latency …"):
+            latency = _latency(beside, cfg, pictures)
+        _write_papers(beside, cfg, manifest, trained, parity, latency, gallery)
+        seal(beside, manifest)
+        with console.status("verifying …"):
+            checks = verify(beside, threads=cfg.threads)
+        failed = [f"{check.name}: {check.detail}" for check in checks if not check.passed]
+        if failed:
+            raise BundleError(f"the exported bundle does not verify: {'; '.join(failed)}; nothing was written")
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 2**20
+    console.print(f"bundle: {target} ({size:.1f} MiB, {len(checks)} checks passed)")
+    return target
+
+
+def parity_table(stages: Sequence[StageParity]) -> Table:
+    """Parity for the terminal."""
+    table = Table("stage", "largest difference", "tolerance", "compared", title="torch and ONNX Runtime")
+    for stage in stages:
+        mark = "" if stage.passed else "  FAILED"
+        table.add_row(stage.stage, f"{stage.difference:.2g}{mark}", f"{stage.tolerance:.2g}", f"{stage.count:,}")
+    return table
+
+
+def _check_settings(cfg: DictConfig) -> Path:
+    """The bundle's folder, which must be free. All that can be refused without loading a model is refused here."""
+    if not cfg.detector and not cfg.embedder:
+        raise CheckpointError(
+            "export needs trained weights: give detector=CHECKPOINT, embedder=CHECKPOINT or both "
+            "(the best.ckpt or last.ckpt that `facings train` wrote)"
+        )
+    for key in ("name", "version"):
+        text = str(cfg[key])
+        if (
+            not text
+            or not all(c.isalnum() or c in "._+" or (c == "-" and key == "name") for c in text)
+            or text[0] == "."
+        ):
+            raise ConfigError(f"{key}={text!r}: expected letters, digits and any of ._+-; it becomes a folder's name")
+    for key in ("score_threshold", "false_accept_rate", "ambiguity_margin", "crop_margin", "nms_iou"):
+        if not 0 <= float(cfg[key]) <= 1:
+            raise ConfigError(f"{key}={cfg[key]}: expected a share from 0 to 1")
+    for key, value in {"top_k": cfg.top_k, "candidates": cfg.candidates, "parity.count": cfg.parity.count}.items():
+        if int(value) < 1:
+            raise ConfigError(f"{key}={value}: expected 1 or more")
+    if not 1 <= int(cfg.golden.count) <= int(cfg.parity.count):
+        raise ConfigError(f"golden.count={cfg.golden.count}: expected 1 to parity.count={cfg.parity.count}")
+    if not cfg.parity.images:
+        raise ConfigError(
+            "parity.images is not given: torch and ONNX Runtime are compared on a folder of real pictures"
+        )
+    if cfg.embedder and not cfg.gallery.table and not cfg.gallery.packshots:
+        raise ConfigError(
+            "an embedder needs a gallery: give gallery.table=FILE.csv (rows of role gallery) or gallery.packshots=FOLDER"
+        )
+    target = Path(cfg.output) / f"{cfg.name}-{cfg.version}"
+    if target.exists() and not cfg.overwrite and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigError(f"{target}: exists already; choose another version, or --overwrite")
+    return target
+
+
+def _load(cfg: DictConfig, role: str) -> Trained | None:
+    if not cfg[role]:
+        return None
+    checkpoint = Path(cfg[role])
+    model, config = load_model(checkpoint, {"detector": "detection", "embedder": "reid"}[role])
+    if role == "detector":
+        model = DetectorGraph(model, branch=cfg.branch, top_k=int(cfg.top_k), nms_iou=float(cfg.nms_iou))
+    network = Network(model.eval(), int(config["image_size"]), tuple(config["mean"]), tuple(config["std"]))
+    results = checkpoint.parent.parent / "results.json"
+    figures = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
+    return Trained(checkpoint, network, config, figures)
+
+
+def _read_enrolment(cfg: DictConfig) -> Enrolment:
+    views: list[View] = []
+    categories: dict[str, tuple[str, ...]] = {}
+    if cfg.gallery.table:
+        table = read_recognition_table(cfg.gallery.table)
+        rows = table.select(split=cfg.gallery.split, role=cfg.gallery.role)
+        views += views_of_rows(rows)
+        categories = table.categories()
+    if cfg.gallery.packshots:
+        views += views_of_packshots(Path(cfg.gallery.packshots))
+    calibration: list[View] = []
+    if cfg.calibration.table:
+        rows = read_recognition_table(cfg.calibration.table).select(
+            split=cfg.calibration.split, role=cfg.calibration.role
+        )
+        calibration += views_of_rows(rows)
+    if cfg.calibration.annotations:
+        if not cfg.calibration.images:
+            raise ConfigError("calibration.annotations is given without calibration.images, the folder of its pictures")
+        table_of_boxes = read_coco(cfg.calibration.annotations, cfg.calibration.images, class_agnostic=True)
+        calibration += views_of_boxes(table_of_boxes)
+    products = [str(view.product_id) for view in views]
+    return Enrolment(
+        views,
+        limited(calibration or views, int(cfg.calibration.limit), int(cfg.seed)),
+        _taxonomy(cfg, products, categories),
+    )
+
+
+def _taxonomy(
+    cfg: DictConfig, products: Sequence[str], categories: dict[str, tuple[str, ...]]
+) -> dict[str, dict[str, Any]]:
+    bare = bare_taxonomy(products, categories)
+    return bare | read_taxonomy(cfg.taxonomy) if cfg.taxonomy else bare
+
+
+def _parity_pictures(cfg: DictConfig) -> list[Path]:
+    folder = Path(cfg.parity.images)
+    if not folder.exists():
+        raise DataError(f"{folder}: no such folder (parity.images); give one with real pictures")
+    pictures = find_pictures([folder])
+    picked = np.linspace(0, len(pictures) - 1, min(int(cfg.parity.count), len(pictures))).round().astype(int)
+    return [pictures[index] for index in dict.fromkeys(picked.tolist())]
+
+
+def _write_contents(
+    folder: Path, cfg: DictConfig, detector: Trained | None, embedder: Trained | None, taxonomy: dict[str, Any]
+) -> dict[str, Any]:
+    """Graphs and tables, sealed so that the runtime opens them; returns bundle.json without its files."""
+    graphs = write_graphs(
+        folder,
+        detector=detector.network if detector else None,
+        embedder=embedder.network if embedder else None,
+        opset=int(cfg.opset),
+        candidates=int(cfg.candidates),
+    )
+    write_json(folder / "postprocess.json", _postprocess(cfg))
+    write_json(folder / "taxonomy.json", {"schema": "facings.taxonomy/1", "products": taxonomy})
+    sections: dict[str, dict[str, Any] | None] = {"detector": None, "embedder": None}
+    if detector is not None:
+        top_k = min(int(cfg.top_k), int(detector.network.model.model.num_anchors))  # type: ignore[arg-type, union-attr]
+        sections["detector"] = {
+            "image_size": detector.network.image_size,
+            "labels": list(detector.config["labels"]),
+            "top_k": top_k,
+            "branch": str(cfg.branch),
+        }
+    if embedder is not None:
+        dimension = int(embedder.network.model.dimension)  # type: ignore[arg-type]
+        sections["embedder"] = {"image_size": embedder.network.image_size, "dimension": dimension}
+    manifest = manifest_of(str(cfg.name), str(cfg.version), graphs, **sections)
+    seal(folder, manifest)
+    return manifest
+
+
+def _postprocess(cfg: DictConfig) -> dict[str, Any]:
+    return {
+        "schema": "facings.postprocess/1",
+        "score_threshold": float(cfg.score_threshold),
+        "max_detections": int(cfg.top_k),
+        # Both branches leave the graph without doubles: one needs no NMS, the other has it inside.
+        "nms_iou": None,
+        "false_accept_rate": float(cfg.false_accept_rate),
+        "ambiguity_margin": float(cfg.ambiguity_margin),
+        "top_k": int(cfg.candidates),
+        "crop_margin": float(cfg.crop_margin),
+    }
+
+
+def _parity(
+    folder: Path,
+    cfg: DictConfig,
+    images: Sequence[NDArray[np.uint8]],
+    detector: Trained | None,
+    embedder: Trained | None,
+    limits: dict[str, float],
+) -> list[StageParity]:
+    return measure_parity(
+        Recognizer(Bundle.open(folder), threads=cfg.threads),
+        images,
+        detector=detector.network if detector else None,
+        embedder=embedder.network if embedder else None,
+        limits=limits,
+    )
+
+
+def _gallery(folder: Path, cfg: DictConfig, enrolment: Enrolment, console: Console) -> Gallery:
+    recognizer = Recognizer(Bundle.open(folder), threads=cfg.threads)
+    views = _embedded(recognizer, enrolment.views, "gallery", console)
+    same = enrolment.calibration == enrolment.views
+    calibration = views if same else _embedded(recognizer, enrolment.calibration, "calibration", console)
+    return create_gallery(
+        folder,
+        embedder_sha256=recognizer.bundle.embedder_sha256,
+        views=enrolment.views,
+        vectors=views,
+        calibration=enrolment.calibration,
+        calibration_vectors=calibration,
+    )
+
+
+def _embedded(recognizer: Recognizer, views: Sequence[View], what: str, console: Console) -> NDArray[np.float32]:
+    with Progress(console=console) as progress:
+        task = progress.add_task(f"embedding the {what}", total=len(views))
+        return embed_views(recognizer, views, lambda: progress.advance(task))
+
+
+def _latency(folder: Path, cfg: DictConfig, pictures: Sequence[Path]) -> dict[str, Any] | None:
+    count = int(cfg.latency.images)
+    if count < 1:
+        return None
+    return measure_latency(folder, pictures[:count], threads=cfg.threads, warmup=3, repeats=3)
+
+
+def _write_papers(
+    folder: Path,
+    cfg: DictConfig,
+    manifest: dict[str, Any],
+    trained: dict[str, Trained],
+    parity: Sequence[StageParity],
+    latency: dict[str, Any] | None,
+    gallery: Gallery | None,
+) -> None:
+    """report.json, LICENCES.json, train_config.yaml and MODEL_CARD.md."""
+    training = {
+        role: {
+            "experiment": str(part.config.get("run_name")),
+            "seed": part.config.get("seed"),
+            "model": str(part.config["model"].get("backbone")),
+            "checkpoint_sha256": sha256(part.checkpoint),
+            "figures": part.figures,
+        }
+        for role, part in trained.items()
+    }
+    report = {
+        "schema": "facings.report/1",
+        "training": training,
+        "parity": as_report(parity),
+        "latency": latency,
+        "machine": machine(),
+        "commit": git_state(),
+        "seed": int(cfg.seed),
+    }
+    configs = {role: part.config for role, part in trained.items()}
+    licence = licences(configs, {str(k): str(v) for k, v in cfg.licences.items()})
+    sizes = None
+    if gallery is not None:
+        counts = (len(gallery.items), len(gallery.vectors), len(gallery.calibration_scores))
+        sizes = dict(zip(("products", "views", "calibration"), counts, strict=True))
+    write_json(folder / "report.json", report)
+    write_json(folder / "LICENCES.json", licence)
+    records = {role: training_record(config) for role, config in configs.items()}
+    (folder / "train_config.yaml").write_text(yaml.safe_dump(records, sort_keys=False), encoding="utf-8")
+    card = model_card(manifest=manifest, postprocess=_postprocess(cfg), report=report, licence=licence, gallery=sizes)
+    (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")

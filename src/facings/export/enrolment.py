@@ -1,0 +1,125 @@
+"""The first gallery of a bundle: views and calibration crops, embedded by the bundle's own graphs.
+
+Knows nothing of training. What is embedded here is what `facings enroll` would embed later.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facings.data.coco import CocoTable
+from facings.data.tables import RecognitionRow
+from facings.errors import DataError
+from facings.runtime.cli import find_pictures
+from facings.runtime.gallery import Gallery, gallery_folder
+from facings.runtime.images import read_image
+from facings.runtime.recognizer import Recognizer
+
+Image = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+Advance = Callable[[], None]
+# How far (0–255) a pixel may be from the corners' colour and still be a packshot's plain ground.
+GROUND_TOLERANCE = 12
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture of a product. `box`: xyxy pixels, None for the whole; `trim`: cut a plain ground away first."""
+
+    path: Path
+    product_id: str | None
+    box: Box | None = None
+    trim: bool = False
+
+
+def views_of_rows(rows: Sequence[RecognitionRow]) -> list[View]:
+    """Rows of a recognition table."""
+    return [
+        View(
+            r.path,
+            r.product_id,
+            None if r.box is None else (r.box[0], r.box[1], r.box[0] + r.box[2], r.box[1] + r.box[3]),
+        )
+        for r in rows
+    ]
+
+
+def views_of_packshots(folder: Path) -> list[View]:
+    """Pictures named after their product, one each: `PRODUCT_ID.jpg`. Raises DataError for a folder without any."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of packshots; expected pictures named PRODUCT_ID.jpg")
+    return [View(path, path.stem, trim=True) for path in find_pictures([folder])]
+
+
+def views_of_boxes(table: CocoTable) -> list[View]:
+    """The annotated boxes of a COCO file, with their products."""
+    return [
+        View(image.path, product, (float(b[0]), float(b[1]), float(b[2]), float(b[3])))
+        for image in table.images
+        for b, product in zip(image.boxes, image.product_ids, strict=True)
+    ]
+
+
+def limited(views: Sequence[View], limit: int, seed: int) -> list[View]:
+    """At most `limit` views, drawn without replacement, in their old order."""
+    if len(views) <= limit:
+        return list(views)
+    kept = np.sort(np.random.default_rng(seed).permutation(len(views))[:limit])
+    return [views[index] for index in kept]
+
+
+def embed_views(recognizer: Recognizer, views: Sequence[View], advance: Advance = lambda: None) -> NDArray[np.float32]:
+    """(V, D) unit vectors; views of one picture, when they follow each other, are cut from one decoding."""
+    vectors = []
+    decoded: tuple[Path, Image] | None = None
+    for view in views:
+        if decoded is None or decoded[0] != view.path:
+            decoded = (view.path, read_image(view.path))
+        image = trim_ground(decoded[1]) if view.trim else decoded[1]
+        box = view.box or (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+        vectors.append(recognizer.embed(image, np.array([box], np.float32)))
+        advance()
+    return np.concatenate(vectors)
+
+
+def create_gallery(
+    bundle: Path,
+    *,
+    embedder_sha256: str,
+    views: Sequence[View],
+    vectors: NDArray[np.float32],
+    calibration: Sequence[View],
+    calibration_vectors: NDArray[np.float32],
+) -> Gallery:
+    """Version 000001 of a bundle's gallery."""
+    items = sorted({str(view.product_id) for view in views})
+    index = {name: number for number, name in enumerate(items)}
+    return Gallery.create(
+        gallery_folder(bundle),
+        embedder_sha256=embedder_sha256,
+        vectors=vectors,
+        item=np.array([index[str(view.product_id)] for view in views], np.int64),
+        items=items,
+        calibration_vectors=calibration_vectors,
+        calibration_items=[view.product_id for view in calibration],
+        author="facings export",
+    )
+
+
+def trim_ground(image: Image) -> Image:
+    """`image` (H, W, 3) without the plain ground around a product; unchanged where the corners differ in colour.
+
+    A packshot's wide white border would shrink the product within the embedder's square.
+    """
+    corners = image[[0, 0, -1, -1], [0, -1, 0, -1]].astype(np.int16)
+    ground = np.median(corners, axis=0)
+    if np.abs(corners - ground).max() > GROUND_TOLERANCE:
+        return image
+    product = (np.abs(image.astype(np.int16) - ground) > GROUND_TOLERANCE).any(axis=2)
+    rows, columns = np.flatnonzero(product.any(axis=1)), np.flatnonzero(product.any(axis=0))
+    if not len(rows):
+        return image
+    return np.ascontiguousarray(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
