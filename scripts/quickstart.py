@@ -149,6 +149,7 @@ def record(identifier: str, figures: dict[str, float], folder: Path) -> None:
         command=f"python scripts/quickstart.py --result {identifier}",
         data=environment["data"] | recognition["data"],
         seeds=[environment["seed"]],
+        commit=environment["git"],
         folder=Path("results"),
     )
 

@@ -39,11 +39,12 @@ def write_result(
     command: str,
     data: Mapping[str, str],
     seeds: Sequence[int],
+    commit: str | None = None,
     folder: Path = Path("results"),
 ) -> Path:
     """Write `folder/ID.json` and return its path.
 
-    `metrics`: name → `value` and, where it makes sense, `low`, `high`, `unit`; `data`: name → checksum.
+    `commit`: of the code that ran, taken when it started (default: now); `metrics`: name → `value` and, where it makes sense, `low`, `high`, `unit`; `data`: name → checksum.
 
     Raises ConfigError for an ID that is no file name, no metrics, a metric without a finite value, or an unknown field.
     """
@@ -64,7 +65,7 @@ def write_result(
         "claim": claim,
         "metrics": {name: dict(metric) for name, metric in metrics.items()},
         "command": command,
-        "commit": git_state(),
+        "commit": commit or git_state(),
         "data": dict(data),
         "seeds": list(seeds),
         "machine": machine(),

@@ -46,7 +46,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
         label_numbers(bundle.labels, data.labels)
     folder = run_folder(cfg)
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-    write_environment(folder, seed=int(cfg.seed), data=data.checksums, command=command_line("benchmark"))
+    environment = write_environment(folder, seed=int(cfg.seed), data=data.checksums, command=command_line("benchmark"))
     recognizer = Recognizer(bundle, threads=cfg.threads)
     queries = data.queries if recognizer.gallery is not None else ()
     pictures = list(dict.fromkeys([f.path for f in data.frames] or [q.path for q in data.queries]))
@@ -79,6 +79,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
             command=command,
             data=checksums,
             seeds=[int(cfg.seed)],
+            commit=environment["git"],
             folder=Path(cfg.paths.result_dir),
         )
         console.print(f"result: {written}")

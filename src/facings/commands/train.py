@@ -43,7 +43,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     task = build_task(cfg, data, model)
     resolved = plain_config(cfg)
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved), resolve=True))
-    write_environment(folder, seed=cfg.seed, data=data.checksums(), command=command_line("train"))
+    environment = write_environment(folder, seed=cfg.seed, data=data.checksums(), command=command_line("train"))
     if cfg.dry_run:
         dry_run(task, data, console)
         return {}
@@ -66,6 +66,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
             command=command_line("train"),
             data=data.checksums(),
             seeds=[int(cfg.seed)],
+            commit=environment["git"],
             folder=Path(cfg.paths.result_dir),
         )
     return figures
