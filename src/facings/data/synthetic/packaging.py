@@ -37,7 +37,8 @@ def _artwork(product: Product, wide: int, tall: int, rng: np.random.Generator) -
     picture = Image.new("RGB", (wide, tall), ground)
     pen = ImageDraw.Draw(picture)
     layout = int(rng.integers(4))
-    brand_at = float(rng.uniform(0.16, 0.3))
+    # Below the lid of a jar; a bottle's label is the whole artwork.
+    brand_at = 0.36 if product.kind == "jar" else float(rng.uniform(0.16, 0.3))
     motif_at = float(rng.uniform(0.52, 0.62))
     if layout == 0:
         pen.rectangle((0, tall * 0.38, wide, tall), fill=flavour)
@@ -108,7 +109,7 @@ def _silhouette(kind: str, wide: int, tall: int, rng: np.random.Generator) -> ND
         half *= np.where(v > 0.96, 1 - (v - 0.96) * 2.2, 1)
         return (np.abs(u) < half).astype(np.float32)
     if kind == "pouch":
-        wave = 0.03 * np.sin(v * 21 + float(rng.uniform(0, 6))) + 0.02 * np.sin(v * 47 + float(rng.uniform(0, 6)))
+        wave = 0.012 * np.sin(v * 21 + float(rng.uniform(0, 6))) + 0.008 * np.sin(v * 47 + float(rng.uniform(0, 6)))
         half = np.interp(v, [0, 0.07, 0.2, 0.8, 0.93, 1], [0.9, 0.9, 0.99, 0.99, 0.9, 0.9]) + wave - 0.03
         crimp = 0.012 * np.sign(np.sin(x / wide * 120))
         return ((np.abs(u) < half) & (v > 0.014 + crimp) & (v < 0.986 + crimp)).astype(np.float32)

@@ -1,0 +1,163 @@
+"""Which product stands where: shelves of facings and crates of produce, in centimetres of the shop's wall.
+
+Knows nothing of pixels or light.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from facings.data.synthetic.products import Product
+
+
+TALL = 18.0  # cm
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One piece. `x`: its middle, `bottom`: its foot, cm from the left and top of the wall; `angle`: degrees turned.
+
+    `shade`: 0–1, how much light the shelf above leaves it.
+    """
+
+    product: Product
+    x: float
+    bottom: float
+    angle: float = 0.0
+    shade: float = 1.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Crate:
+    """A crate's inside (cm): left, right, top of its back, foot; its board hides what is below `board`."""
+
+    left: float
+    right: float
+    top: float
+    board: float
+    foot: float
+    wood: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One shelf or one row of crates, drawn back to front in the order of `placements`.
+
+    `foot`: where the shelf's board is; `tags`: where price tags hang (cm).
+    """
+
+    foot: float
+    placements: tuple[Placement, ...]
+    crates: tuple[Crate, ...] = ()
+    tags: tuple[float, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Wall:
+    """All rows of one picture, from the top. `width`, `height` in cm."""
+
+    width: float
+    height: float
+    rows: tuple[Row, ...]
+
+
+def plan(products: Sequence[Product], rng: np.random.Generator, *, misplaced: float, gaps: float) -> Wall:
+    """Fill a stretch of wall. `misplaced`, `gaps`: chance of a wrong piece, or of none, at a facing."""
+    packed = [p for p in products if not p.produce]
+    fresh = [p for p in products if p.produce]
+    width = float(rng.uniform(62, 98))
+    height = width
+    rows: list[Row] = []
+    top = float(rng.uniform(-8, 2))
+    while top < height - 8:
+        crates = bool(fresh) and (not packed or float(rng.random()) < 0.45)
+        if crates:
+            foot = top + float(rng.uniform(20, 26))
+            rows.append(_crate_row(fresh, top, foot, width, rng, gaps))
+        else:
+            # Boards are hung for the goods: a row of tall ones, or of short ones.
+            tall = [p for p in packed if p.size[1] >= TALL]
+            chosen = tall if tall and float(rng.random()) < 0.4 else [p for p in packed if p.size[1] < TALL] or tall
+            foot = top + max(p.size[1] for p in chosen) + float(rng.uniform(2.5, 6))
+            rows.append(_shelf(chosen, top, foot, width, rng, misplaced, gaps))
+        top = foot + float(rng.uniform(3.0, 4.5))
+    return Wall(width, height, tuple(rows))
+
+
+def _shelf(
+    packed: Sequence[Product], top: float, foot: float, width: float, rng: np.random.Generator, misplaced: float, gaps: float
+) -> Row:
+    """Groups of one to four facings a product; some with a pack visible behind the front one."""
+    front: list[Placement] = []
+    behind: list[Placement] = []
+    tags: list[float] = []
+    x = float(rng.uniform(-8, 3))
+    fitting = [p for p in packed if p.size[1] < foot - top]
+    while x < width + 4 and fitting:
+        product = fitting[int(rng.integers(len(fitting)))]
+        tags.append(x + product.size[0] * 0.6)
+        for _ in range(int(rng.integers(1, 5))):
+            piece = fitting[int(rng.integers(len(fitting)))] if float(rng.random()) < misplaced else product
+            middle = x + piece.size[0] / 2
+            if float(rng.random()) < 0.3:
+                behind.append(Placement(piece, middle + float(rng.normal()) * 0.8, foot - 1.6, shade=0.5, scale=0.95))
+            if float(rng.random()) >= gaps:
+                front.append(_standing(piece, middle, foot, rng))
+            x += piece.size[0] + abs(float(rng.normal())) * 0.5 + 0.15
+            if x > width + 4:
+                break
+        x += float(rng.exponential(0.8))
+    return Row(foot, (*behind, *front), tags=tuple(tags))
+
+
+def _standing(product: Product, x: float, foot: float, rng: np.random.Generator) -> Placement:
+    """A facing: nearly straight, or (seldom) fallen onto its side."""
+    if float(rng.random()) < 0.015:
+        return Placement(product, x, foot, angle=float(rng.choice([-90.0, 90.0])))
+    return Placement(product, x, foot + float(rng.uniform(-0.5, 0.3)), angle=float(rng.normal()) * 1.6)
+
+
+def _crate_row(
+    fresh: Sequence[Product], top: float, foot: float, width: float, rng: np.random.Generator, gaps: float
+) -> Row:
+    placements: list[Placement] = []
+    crates: list[Crate] = []
+    tags: list[float] = []
+    x = float(rng.uniform(-15, 0))
+    while x < width:
+        wide = float(rng.uniform(27, 40))
+        board = foot - float(rng.uniform(3.5, 6))
+        crate = Crate(x, x + wide, top + (foot - top) * 0.12, board, foot, wood=bool(rng.random() < 0.5))
+        product = fresh[int(rng.integers(len(fresh)))]
+        placements += _heap(product, crate, rng, gaps)
+        crates.append(crate)
+        tags.append(x + wide * float(rng.uniform(0.3, 0.7)))
+        x += wide + float(rng.uniform(0.3, 1.5))
+    return Row(foot, tuple(placements), tuple(crates), tuple(tags))
+
+
+def _heap(product: Product, crate: Crate, rng: np.random.Generator, gaps: float) -> list[Placement]:
+    """Layers from the back to the front, each a little lower and before the last."""
+    wide, tall = product.size
+    step_x, step_y = wide * float(rng.uniform(0.8, 0.98)), max(tall * 0.55, 3.0)
+    layers = max(1, int((crate.board - crate.top) / step_y))
+    pieces = []
+    for layer in range(layers):
+        # The crate leans towards the shopper: what lies in front is nearer the light.
+        foot = crate.top + tall * 0.9 + layer * step_y
+        if foot > crate.board + tall * 0.55:
+            break
+        across = max(1, int((crate.right - crate.left - wide * 0.6) / step_x))
+        start = (crate.left + crate.right) / 2 - (across - 1) / 2 * step_x + (layer % 2 - 0.5) * step_x * 0.4
+        for place in range(across):
+            if float(rng.random()) < gaps * (2.5 if layer == 0 else 1.0):
+                continue
+            x = start + place * step_x + float(rng.normal()) * wide * 0.05
+            x = float(np.clip(x, crate.left + wide * 0.42, crate.right - wide * 0.42))
+            turn = 360.0 if product.kind in ("round", "lump") else 24.0
+            angle = float(rng.uniform(-0.5, 0.5)) * turn
+            shade = 0.72 + 0.28 * (layer + 1) / layers
+            pieces.append(Placement(product, x, foot + float(rng.normal()) * tall * 0.05, angle, shade))
+    return pieces
