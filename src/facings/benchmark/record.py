@@ -44,7 +44,8 @@ def write_result(
 ) -> Path:
     """Write `folder/ID.json` and return its path.
 
-    `commit`: of the code that ran, taken when it started (default: now); `metrics`: name → `value` and, where it makes sense, `low`, `high`, `unit`; `data`: name → checksum.
+    `commit`: of the code that ran, taken when it started (default: now).
+    `metrics`: name → `value` and, where it makes sense, `low`, `high`, `unit`; `data`: name → checksum.
 
     Raises ConfigError for an ID that is no file name, no metrics, a metric without a finite value, or an unknown field.
     """

@@ -61,12 +61,17 @@ def load_model(path: Path | str, task: str) -> tuple[nn.Module, dict[str, Any]]:
         raise CheckpointError(f"{path}: holds a {record['task']} model; expected a {task} one")
     config = json.loads(record["config"])
     model_config = _without_pretrained(config["model"])
-    for target in _targets(model_config):
-        if not target.startswith(ALLOWED_TARGETS):
-            raise CheckpointError(f"{path}: wants to build {target!r}; allowed are {', '.join(ALLOWED_TARGETS)}*")
+    check_targets(model_config, ALLOWED_TARGETS, source=str(path))
     model: nn.Module = instantiate(OmegaConf.create(model_config))
     load_weights(model, content["state_dict"], source=str(path))
     return model.eval(), config
+
+
+def check_targets(config: Any, allowed: tuple[str, ...], *, source: str) -> None:
+    """Raise CheckpointError where a configuration out of a file names a class outside the `allowed` packages."""
+    for target in _targets(config):
+        if not target.startswith(allowed):
+            raise CheckpointError(f"{source}: wants to build {target!r}; allowed are {', '.join(allowed)}*")
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:

@@ -60,7 +60,11 @@ def _artwork(product: Product, wide: int, tall: int, rng: np.random.Generator) -
     _text(pen, weight, wide * 0.8, tall * 0.93, wide * 0.3, tall * 0.05, _contrast(flavour), None)
     for line in range(3):
         y = tall * (0.9 + 0.02 * line)
-        pen.line((wide * 0.1, y, wide * (0.35 + 0.08 * float(rng.random())), y), fill=_contrast(flavour), width=max(1, tall // 240))
+        pen.line(
+            (wide * 0.1, y, wide * (0.35 + 0.08 * float(rng.random())), y),
+            fill=_contrast(flavour),
+            width=max(1, tall // 240),
+        )
     return picture
 
 
@@ -76,7 +80,12 @@ def _motif(
     elif kind == 1:
         for dx, dy in ((-0.55, 0.3), (0.55, 0.3), (0, -0.35), (0, 0.5)):
             cx, cy = x + dx * r, y + dy * r
-            pen.ellipse((cx - r * 0.5, cy - r * 0.5, cx + r * 0.5, cy + r * 0.5), fill=light, outline=second, width=max(1, int(r / 12)))
+            pen.ellipse(
+                (cx - r * 0.5, cy - r * 0.5, cx + r * 0.5, cy + r * 0.5),
+                fill=light,
+                outline=second,
+                width=max(1, int(r / 12)),
+            )
     elif kind == 2:
         for angle in np.linspace(0, np.pi * 2, 7)[:-1]:
             tip = (x + r * np.cos(angle), y + r * np.sin(angle))
@@ -89,7 +98,14 @@ def _motif(
 
 
 def _text(
-    pen: ImageDraw.ImageDraw, text: str, x: float, y: float, room: float, tall: float, colour: Colour, edge: Colour | None
+    pen: ImageDraw.ImageDraw,
+    text: str,
+    x: float,
+    y: float,
+    room: float,
+    tall: float,
+    colour: Colour,
+    edge: Colour | None,
 ) -> None:
     """Text centred at (x, y), as large as `room` × `tall` pixels allow."""
     font = ImageFont.load_default(max(6, tall))
@@ -160,7 +176,9 @@ def _light(
     elif kind == "pouch":
         creases = cv2.GaussianBlur(rng.normal(size=(tall, wide)).astype(np.float32), (0, 0), wide / 14)
         creases /= np.abs(creases).max() + 1e-6
-        shade = 0.78 + 0.3 * np.sqrt(np.clip(1 - u**2, 0, 1)) * np.sqrt(np.clip(np.sin(np.pi * v), 0, 1)) + 0.22 * creases
+        shade = (
+            0.78 + 0.3 * np.sqrt(np.clip(1 - u**2, 0, 1)) * np.sqrt(np.clip(np.sin(np.pi * v), 0, 1)) + 0.22 * creases
+        )
         gloss = np.clip(creases - 0.35, 0, 1) * 1.6
     else:
         shade = 1.02 - 0.06 * np.abs(u) - 0.05 * v

@@ -10,7 +10,6 @@ import numpy as np
 
 from facings.data.synthetic.products import Product
 
-
 TALL = 18.0  # cm
 
 
@@ -87,7 +86,13 @@ def plan(products: Sequence[Product], rng: np.random.Generator, *, misplaced: fl
 
 
 def _shelf(
-    packed: Sequence[Product], top: float, foot: float, width: float, rng: np.random.Generator, misplaced: float, gaps: float
+    packed: Sequence[Product],
+    top: float,
+    foot: float,
+    width: float,
+    rng: np.random.Generator,
+    misplaced: float,
+    gaps: float,
 ) -> Row:
     """Groups of one to four facings a product; some with a pack visible behind the front one."""
     front: list[Placement] = []

@@ -174,7 +174,9 @@ def _inside(ids: NDArray[np.int32], number: int, matrix: NDArray[np.float64], si
 
 def _ground(size: int, rng: np.random.Generator) -> Image:
     """The wall behind: plain, panelled or in shadow."""
-    colour = np.array(rng.choice([(222, 220, 214), (150, 150, 152), (88, 86, 84), (186, 160, 128), (52, 54, 60)]), np.float32)
+    colour = np.array(
+        rng.choice([(222, 220, 214), (150, 150, 152), (88, 86, 84), (186, 160, 128), (52, 54, 60)]), np.float32
+    )
     fall = np.linspace(1.08, 0.82, size, dtype=np.float32)[:, None, None]
     canvas = np.clip(colour * fall + np.zeros((size, size, 1), np.float32), 0, 255)
     if float(rng.random()) < 0.5:

@@ -1,0 +1,169 @@
+"""`facings evaluate`: accuracy of a checkpoint through torch, or of a bundle through the store runtime."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from torch import nn
+
+from facings.benchmark.frames import label_numbers
+from facings.boxes import xyxy_to_xywh
+from facings.commands.application import run_folder
+from facings.commands.environment import command_line, write_environment
+from facings.data.coco import CocoTable, read_coco
+from facings.data.tables import read_recognition_table
+from facings.errors import ConfigError
+from facings.export.enrolment import embed_views, views_of_rows
+from facings.files import atomic_write, sha256
+from facings.metrics.detection import coco_metrics
+from facings.metrics.retrieval import retrieval_metrics
+from facings.runtime.bundle import Bundle
+from facings.runtime.images import read_image
+from facings.runtime.recognizer import Recognizer
+from facings.tasks.checkpoint import check_targets, load_model, read_checkpoint
+from facings.tasks.detection import DetectionTask
+from facings.tasks.reid import ReidTask
+
+Figures = dict[str, float]
+# What a checkpoint may name as its data: naming is running.
+DATA_TARGETS = ("facings.data.",)
+
+
+def run(cfg: DictConfig) -> Figures:
+    """Measure, print, and write `results.json` and `predictions/`. Returns the figures.
+
+    Raises ConfigError, CheckpointError, BundleError or DataError for what the user can mend.
+    """
+    if bool(cfg.checkpoint) == bool(cfg.bundle):
+        raise ConfigError("give one of checkpoint=FILE.ckpt and bundle=FOLDER")
+    if bool(cfg.annotations) != bool(cfg.images):
+        raise ConfigError("annotations (COCO JSON) and images (the folder of its pictures) are given together")
+    console = Console()
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    if cfg.checkpoint:
+        figures, predictions, checksums = evaluate_checkpoint(cfg)
+    else:
+        figures, predictions, checksums = evaluate_bundle(cfg, console)
+    folder = run_folder(cfg)
+    atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    write_environment(folder, seed=int(cfg.seed), data=checksums, command=command_line("evaluate"))
+    atomic_write(folder / "results.json", json.dumps(figures, indent=2) + "\n")
+    if predictions:
+        atomic_write(folder / "predictions" / "detections.json", json.dumps(predictions))
+    table = Table("figure", "value", title=str(cfg.checkpoint or cfg.bundle))
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.4f}")
+    console.print(table)
+    console.print(f"results: {folder / 'results.json'}")
+    return figures
+
+
+def evaluate_checkpoint(cfg: DictConfig) -> tuple[Figures, list[dict[str, Any]], dict[str, str]]:
+    """Figures, COCO results (of a detector) and data checksums, through torch."""
+    kind = str(read_checkpoint(cfg.checkpoint)["facings"]["task"])
+    model, config = load_model(cfg.checkpoint, kind)
+    source = _data_config(cfg, kind, config)
+    check_targets(source, DATA_TARGETS, source=str(cfg.checkpoint))
+    data = instantiate(OmegaConf.create(source))
+    task: DetectionTask | ReidTask
+    if kind == "detection":
+        if list(data.labels) != list(config["labels"]):
+            raise ConfigError(
+                f"{data.test_table.source}: has the categories {list(data.labels)}, the checkpoint {list(config['labels'])}; "
+                "class_agnostic=true takes any box for a product"
+            )
+        settings = {key: config["task"]["module"][key] for key in ("branch", "top_k", "nms_iou")}
+        task = DetectionTask(model, nn.Identity(), **_untrained(), **settings)
+    else:
+        task = ReidTask(model, nn.Identity(), **_untrained(), coarse=data.coarse_labels())
+    trainer = pl.Trainer(
+        accelerator="auto", devices=1, logger=False, enable_checkpointing=False, enable_model_summary=False
+    )
+    trainer.test(task, datamodule=data, verbose=False)
+    predictions = task.predictions if isinstance(task, DetectionTask) else []
+    return dict(task.results), predictions, data.checksums()
+
+
+def evaluate_bundle(cfg: DictConfig, console: Console) -> tuple[Figures, list[dict[str, Any]], dict[str, str]]:
+    """The same of an exported bundle, through the store runtime."""
+    if not cfg.annotations and not cfg.table:
+        raise ConfigError("a bundle is asked about annotations=FILE.json images=FOLDER, table=FILE.csv, or both")
+    bundle = Bundle.open(str(cfg.bundle))
+    recognizer = Recognizer(bundle, threads=cfg.threads)
+    figures: Figures = {}
+    predictions: list[dict[str, Any]] = []
+    checksums: dict[str, str] = {}
+    if cfg.annotations:
+        if not bundle.has("detector"):
+            raise ConfigError(
+                f"{bundle.path}: has no detector; leave out annotations, or export one with detector=CHECKPOINT"
+            )
+        frames = read_coco(cfg.annotations, cfg.images, class_agnostic=bool(cfg.class_agnostic))
+        predictions = _detect(recognizer, frames, console)
+        figures |= coco_metrics(frames.ground_truth(), predictions)
+        checksums[frames.source.name] = frames.checksum()
+    if cfg.table:
+        figures |= _retrieve(recognizer, cfg, console)
+        checksums[Path(cfg.table).name] = sha256(Path(cfg.table))
+    return figures, predictions, checksums
+
+
+def _data_config(cfg: DictConfig, kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The checkpoint's own data, or the user's in its place."""
+    source: dict[str, Any] = {**config["data"], "eval_batch_size": int(cfg.batch_size)}
+    if kind == "detection" and cfg.annotations:
+        own = {"annotations": str(cfg.annotations), "images": str(cfg.images)}
+        source |= {"train": own, "val": own, "test": own}
+    if kind == "reid" and cfg.table:
+        gallery = {"split": cfg.table_split, "role": cfg.gallery_role}
+        query = {"split": cfg.table_split, "role": cfg.table_role}
+        source |= {"train": gallery, "gallery": gallery, "val": query, "test": query}
+        source["table"] = {"_target_": "facings.data.tables.read_recognition_table", "path": str(cfg.table)}
+    if kind == "detection" and cfg.class_agnostic:
+        source["class_agnostic"] = True
+    return source
+
+
+def _untrained() -> dict[str, Any]:
+    """What a task wants for training, which evaluation never asks for."""
+    return {"optimizer": torch.optim.SGD, "scheduler": torch.optim.lr_scheduler.ConstantLR, "learning_rate": 0.0}
+
+
+def _detect(recognizer: Recognizer, frames: CocoTable, console: Console) -> list[dict[str, Any]]:
+    """COCO results of every frame, without a score threshold."""
+    numbers = label_numbers(recognizer.bundle.labels, frames.labels)
+    results = []
+    with Progress(console=console) as progress:
+        for frame in progress.track(frames.images, description="frames"):
+            found = recognizer.detect(read_image(frame.path))
+            boxes = xyxy_to_xywh(found.boxes).tolist()
+            for box, score, label in zip(boxes, found.scores.tolist(), found.labels.tolist(), strict=True):
+                entry = {"image_id": frame.image_id, "category_id": numbers[label] + 1, "bbox": box, "score": score}
+                results.append(entry)
+    return results
+
+
+def _retrieve(recognizer: Recognizer, cfg: DictConfig, console: Console) -> Figures:
+    """R@1, R@5, mAP@R of the table's queries against the bundle's gallery; `not_enrolled` queries count as wrong."""
+    gallery = recognizer.gallery
+    if gallery is None:
+        raise ConfigError(f"{cfg.bundle}: has no gallery to look for the table's products in")
+    rows = read_recognition_table(cfg.table).select(split=cfg.table_split, role=cfg.table_role)
+    views = views_of_rows(rows)
+    with Progress(console=console) as progress:
+        task = progress.add_task("crops", total=len(views))
+        queries = embed_views(recognizer, views, lambda: progress.advance(task))
+    index = {name: number for number, name in enumerate(gallery.items)}
+    labels: NDArray[np.int64] = np.array([index.get(row.product_id, -1) for row in rows], np.int64)
+    figures = retrieval_metrics(queries, labels, gallery.vectors, gallery.item)
+    return figures | {"queries": float(len(rows)), "not_enrolled": float((labels < 0).sum())}
