@@ -1,0 +1,88 @@
+"""The `facings` command as a user types it."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from facings.commands.cli import main
+from tests.conftest import TINY_EMBEDDER
+
+FACINGS = [sys.executable, "-m", "facings.commands.cli"]
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["help"]])
+def test_help_lists_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    for verb in ("synthesize", "train", "evaluate", "export", "verify", "benchmark", "predict", "enroll", "remove"):
+        assert f"  {verb}" in printed
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["trian"], "nearest valid names: train"),
+        (["train", "experiment=reid/grocery_stroe"], "reid/grocery_store"),
+        (["train", "trainer.max_epoch=3"], "trainer.max_epochs"),
+        (["train", "mdoel=detector/nano"], "model"),
+        (["train", "--dryrun"], "--dry-run"),
+        (["train", "lots"], "expected KEY=VALUE"),
+        (["train", "trainer.max_epochs=[1"], "cannot read"),
+        (["synthesize", "train_scene=3"], "train_scenes"),
+        (["export", "detecter=x"], "detector"),
+        (["export"], "export needs trained weights"),
+        (["export", "detector=nothing.ckpt"], "parity.images is not given"),
+        (["export", "detector=nothing.ckpt", "parity.images=."], "nothing.ckpt: no such checkpoint"),
+        (["evaluate"], "give one of checkpoint=FILE.ckpt and bundle=FOLDER"),
+        (["benchmark"], "bundle is not given"),
+        (["benchmark", "--result"], "needs a value"),
+    ],
+)
+def test_wrong_words_are_refused_with_the_right_ones(
+    words: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(words)
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    assert code == 2
+    message = capsys.readouterr().err
+    assert expected in message and "Traceback" not in message
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "export", "benchmark", "synthesize"])
+def test_each_hydra_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert f"usage: facings {verb}" in printed and "seed = 0" in printed
+
+
+@pytest.mark.parametrize("verb", ["predict", "enroll", "remove", "verify"])
+def test_each_store_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0 and f"usage: facings {verb}" in capsys.readouterr().out
+
+
+def test_interrupted_training_can_be_taken_up(tiny_data: Path, tmp_path: Path) -> None:
+    """Ctrl-C after the first epoch: exit code 130, the way on is printed, last.ckpt is whole, and going on works."""
+    run = tmp_path / "run"
+    words = [*TINY_EMBEDDER, f"paths.data_dir={tiny_data}", "test=false"]
+    command = [*FACINGS, "train", *words, "trainer.max_epochs=200", f"hydra.run.dir={run}"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    last = run / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 300
+    while not last.is_file() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert f"resume={last}" in errors.replace("\n", "")
+    again = [*FACINGS, "train", *words, "trainer.max_epochs=3", f"hydra.run.dir={tmp_path / 'again'}", f"resume={last}"]
+    done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr

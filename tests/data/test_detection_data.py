@@ -1,0 +1,130 @@
+"""COCO reading with every fault, and detection batches."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facings.data.coco import read_coco
+from facings.data.detection import DetectionDataset, collate
+from facings.data.samplers import Draw
+from facings.data.transforms.detection import training_transform
+from facings.errors import DataError
+
+HALF = (0.5, 0.5, 0.5)
+
+
+def write(folder: Path, annotations: list[dict[str, Any]], **changes: Any) -> Path:
+    Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(folder / "a.png")
+    content = {
+        "images": [{"id": 7, "file_name": "a.png", "width": 60, "height": 40}],
+        "categories": [{"id": 3, "name": "packaged"}, {"id": 9, "name": "produce"}],
+        "annotations": [
+            {"id": i + 1, "image_id": 7, "category_id": 3, "iscrowd": 0, **entry} for i, entry in enumerate(annotations)
+        ],
+    }
+    path = folder / "instances.json"
+    path.write_text(json.dumps(content | changes))
+    return path
+
+
+def test_boxes_are_clipped_and_faults_listed(tmp_path: Path) -> None:
+    boxes = [
+        {"bbox": [5, 5, 10, 10], "product_id": "a"},
+        {"bbox": [50, 30, 40, 40], "category_id": 9},
+        {"bbox": [100, 5, 10, 10]},
+        {"bbox": [5, 5, 0, 10]},
+        {"bbox": [5, 5, 4, 4], "iscrowd": 1},
+        {"bbox": [1, 1, 4, 4], "image_id": 99},
+    ]
+    table = read_coco(write(tmp_path, boxes), tmp_path)
+    image = table.images[0]
+    np.testing.assert_array_equal(image.boxes, [[5, 5, 15, 15], [50, 30, 60, 40]])
+    assert image.labels.tolist() == [0, 1] and image.product_ids == ("a", None)
+    assert len(table.faults) == 5
+    assert read_coco(table.source, tmp_path, class_agnostic=True).labels == ("product",)
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"images": []}, "'images' is empty"),
+        ({"annotations": []}, "no usable box"),
+        ({"categories": []}, "categor"),
+        ({"images": [{"id": 7, "file_name": "gone.png", "width": 60, "height": 40}]}, "gone.png"),
+        ({"annotations": [{"id": 1, "image_id": 7, "category_id": 77, "bbox": [1, 1, 5, 5]}]}, "77"),
+        ({"annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 1, "x", 5]}]}, "bbox"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    path = write(tmp_path, [{"bbox": [5, 5, 10, 10]}], **changes)
+    with pytest.raises(DataError, match=expected):
+        read_coco(path, tmp_path)
+
+
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing.json"):
+        read_coco(tmp_path / "nothing.json", tmp_path)
+    (tmp_path / "cut.json").write_text('{"images": [')
+    with pytest.raises(DataError, match="cut.json"):
+        read_coco(tmp_path / "cut.json", tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "I;16"])
+def test_pictures_of_every_mode_make_the_same_batch(tmp_path: Path, mode: str) -> None:
+    path = write(tmp_path, [{"bbox": [5, 5, 10, 10]}])
+    picture = Image.open(tmp_path / "a.png")
+    name = "a.tif" if mode == "CMYK" else "b.png"
+    if mode == "I;16":
+        Image.fromarray(np.full((40, 60), 90 * 257, np.uint16)).save(tmp_path / name)
+    else:
+        picture.convert(mode).save(tmp_path / name)
+    content = json.loads(path.read_text())
+    content["images"][0]["file_name"] = name
+    path.write_text(json.dumps(content))
+    dataset = DetectionDataset(read_coco(path, tmp_path), image_size=64, mean=HALF, std=HALF)
+    item = dataset[0]
+    middle = item["pixels"][:, 32, 32].numpy()
+    np.testing.assert_allclose(middle, (90 / 255 - 0.5) / 0.5, atol=0.02)
+    np.testing.assert_allclose(item["boxes"][0], np.array([5, 5, 15, 15]) * 64 / 60 + [0, 10, 0, 10], atol=1.0)
+
+
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_augmented_boxes_stay_on_their_objects(tmp_path: Path, mosaic: float) -> None:
+    """A white square on grey: after any augmentation the box holds bright pixels and its surroundings do not."""
+    picture = np.full((120, 160, 3), 60, np.uint8)
+    picture[40:80, 60:110] = 255
+    path = write(tmp_path, [{"bbox": [60, 40, 50, 40]}], images=[{"id": 7, "file_name": "w.png", "width": 160, "height": 120}])
+    Image.fromarray(picture).save(tmp_path / "w.png")
+    transform = training_transform(
+        size=96, crop_scale=(0.5, 1.0), crop_ratio=(0.75, 1.33), zoom_out=0.3, flip=0.5, rotate_degrees=0.0, brightness=0.0,
+        saturation=0.0, hue=0.0, blur=0.0, noise=0.0, compression=0.0, min_visibility=0.3,
+    )  # fmt: skip
+    dataset = DetectionDataset(
+        read_coco(path, tmp_path), image_size=96, mean=HALF, std=HALF, augmentation=transform, mosaic=mosaic, cache_size=512
+    )
+    seen = 0
+    for seed in range(20):
+        item = dataset[Draw(0, seed)]
+        bright = item["pixels"][0].numpy() > 0.6
+        covered = np.zeros_like(bright)
+        for x1, y1, x2, y2 in item["boxes"].numpy():
+            inside = bright[round(y1) : round(y2), round(x1) : round(x2)]
+            assert inside.mean() > 0.8
+            covered[max(0, int(y1) - 1) : int(y2) + 2, max(0, int(x1) - 1) : int(x2) + 2] = True
+            seen += 1
+        assert (bright & ~covered).sum() < 60
+        again = dataset[Draw(0, seed)]
+        assert np.array_equal(again["pixels"], item["pixels"])
+    assert seen > 10
+
+
+def test_collate_keeps_frames_without_objects(tmp_path: Path) -> None:
+    path = write(tmp_path, [{"bbox": [5, 5, 10, 10]}])
+    item = DetectionDataset(read_coco(path, tmp_path), image_size=64, mean=HALF, std=HALF)[0]
+    empty = {**item, "boxes": item["boxes"][:0], "labels": item["labels"][:0]}
+    batch = collate([item, empty])
+    assert batch["pixels"].shape == (2, 3, 64, 64) and [len(b) for b in batch["boxes"]] == [1, 0]

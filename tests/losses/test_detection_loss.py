@@ -1,0 +1,88 @@
+"""Assignment and loss on cases that can be checked by hand or by a second formula."""
+
+import pytest
+import torch
+from torchvision.ops import box_iou, generalized_box_iou_loss
+
+from facings.losses.assignment import task_aligned
+from facings.losses.detection import DetectionLoss
+from facings.models.detectors.dense import DenseDetector, anchor_points, suppress
+
+
+def test_assignment_takes_anchors_inside_and_one_object_each() -> None:
+    anchors, _ = anchor_points(64)
+    truth = torch.tensor([[4.0, 4, 36, 36], [30, 30, 60, 60]])
+    boxes = torch.cat([anchors - 12, anchors + 12], dim=1)
+    scores = torch.full((len(anchors), 1), 0.5)
+    found = task_aligned(scores, boxes, anchors, truth, torch.zeros(2, dtype=torch.long), top_k=5)
+    inside = ((anchors[:, None] > truth[None, :, :2]) & (anchors[:, None] < truth[None, :, 2:])).all(dim=2)
+    for number in torch.nonzero(found.positive).flatten().tolist():
+        assert inside[number, int(found.objects[number])]
+    assert 2 <= int(found.positive.sum()) <= 10
+
+
+def test_assignment_without_objects_is_empty() -> None:
+    anchors, _ = anchor_points(64)
+    boxes = torch.cat([anchors - 4, anchors + 4], dim=1)
+    none = task_aligned(
+        torch.rand(len(anchors), 2), boxes, anchors, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), top_k=5
+    )
+    assert not none.positive.any()
+
+
+def test_one_to_one_gives_each_object_one_anchor() -> None:
+    anchors, _ = anchor_points(64)
+    truth = torch.tensor([[4.0, 4, 30, 30], [34, 34, 60, 60]])
+    boxes = torch.cat([anchors - 12, anchors + 12], dim=1)
+    found = task_aligned(torch.rand(len(anchors), 1), boxes, anchors, truth, torch.zeros(2, dtype=torch.long), top_k=1)
+    assert sorted(found.objects[found.positive].tolist()) == [0, 1]
+
+
+def test_loss_falls_when_a_tiny_detector_learns_one_frame() -> None:
+    torch.manual_seed(0)
+    model = DenseDetector("mobilenetv4_conv_small_050", num_classes=2, image_size=64, channels=32)
+    loss = DetectionLoss()
+    pixels = torch.rand(1, 3, 64, 64)
+    targets = [{"boxes": torch.tensor([[8.0, 8, 40, 40], [30, 20, 60, 60]]), "labels": torch.tensor([0, 1])}]
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
+    values = []
+    for _ in range(40):
+        losses = loss(model(pixels), targets, anchors=model.anchors, strides=model.anchor_strides, decode=model.decode)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+        values.append(float(losses["loss"]))
+    assert values[-1] < 0.6 * values[0]
+    model.eval()
+    with torch.no_grad():
+        boxes, scores, labels = model.predict(pixels, branch="one_to_many", nms_iou=0.5)
+    assert box_iou(boxes[0], targets[0]["boxes"]).max() > 0.5
+
+
+def test_gradients_of_the_one_to_one_head_do_not_reach_the_backbone() -> None:
+    model = DenseDetector("mobilenetv4_conv_small_050", num_classes=1, image_size=64, channels=32)
+    out = model(torch.rand(1, 3, 64, 64))
+    out["one_to_one/logits"].sum().backward()
+    assert all(p.grad is None for p in model.backbone.parameters())
+
+
+def test_empty_frames_have_a_finite_loss() -> None:
+    model = DenseDetector("mobilenetv4_conv_small_050", num_classes=1, image_size=64, channels=32)
+    targets = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)}]
+    losses = DetectionLoss()(
+        model(torch.rand(1, 3, 64, 64)), targets, anchors=model.anchors, strides=model.anchor_strides, decode=model.decode
+    )
+    assert torch.isfinite(losses["loss"])
+
+
+def test_giou_of_disjoint_boxes_by_hand() -> None:
+    """Two unit squares one apart: IoU 0, hull 3, union 2: GIoU = -1/3, the loss 4/3."""
+    first, second = torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([[2.0, 0, 3, 1]])
+    assert float(generalized_box_iou_loss(first, second)) == pytest.approx(4 / 3, abs=1e-5)
+
+
+def test_suppression_drops_doubles_of_one_class_only() -> None:
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [1, 0, 11, 10], [0, 0, 10, 10]]])
+    scores, labels = torch.tensor([[0.9, 0.8, 0.7]]), torch.tensor([[0, 0, 1]])
+    _, kept, order = suppress(boxes, scores, labels, 0.5)
+    assert torch.allclose(kept, torch.tensor([[0.9, 0.7, 0.0]])) and order.tolist() == [[0, 1, 0]]
