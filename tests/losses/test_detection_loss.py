@@ -17,7 +17,7 @@ def test_assignment_takes_anchors_inside_and_one_object_each() -> None:
     found = task_aligned(scores, boxes, anchors, truth, torch.zeros(2, dtype=torch.long), top_k=5)
     inside = ((anchors[:, None] > truth[None, :, :2]) & (anchors[:, None] < truth[None, :, 2:])).all(dim=2)
     for number in torch.nonzero(found.positive).flatten().tolist():
-        assert inside[number, int(found.objects[number])]
+        assert inside[number, int(found.object[number])]
     assert 2 <= int(found.positive.sum()) <= 10
 
 
@@ -35,7 +35,7 @@ def test_one_to_one_gives_each_object_one_anchor() -> None:
     truth = torch.tensor([[4.0, 4, 30, 30], [34, 34, 60, 60]])
     boxes = torch.cat([anchors - 12, anchors + 12], dim=1)
     found = task_aligned(torch.rand(len(anchors), 1), boxes, anchors, truth, torch.zeros(2, dtype=torch.long), top_k=1)
-    assert sorted(found.objects[found.positive].tolist()) == [0, 1]
+    assert sorted(found.object[found.positive].tolist()) == [0, 1]
 
 
 def test_loss_falls_when_a_tiny_detector_learns_one_frame() -> None:
