@@ -89,6 +89,8 @@ def test_wheel_carries_the_configs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)]
     subprocess.run(command, check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    wanted = {f"facings/configs/{p.relative_to(root / 'configs').as_posix()}" for p in (root / "configs").rglob("*.yaml")}
+    wanted = {
+        f"facings/configs/{p.relative_to(root / 'configs').as_posix()}" for p in (root / "configs").rglob("*.yaml")
+    }
     assert wanted <= set(names)
     assert not [name for name in names if name.endswith((".ckpt", ".pth", ".jpg"))]

@@ -49,7 +49,9 @@ def test_imports_run_down_only(path: Path) -> None:
             assert target in GROUND, f"{path.name} imports {name}: the ground floor imports no room"
         else:
             allowed = GROUND | ARROWS[room] | {room}
-            assert target in allowed, f"{path.relative_to(SOURCE)} imports {name}: {room} may import {sorted(ARROWS[room])}"
+            assert target in allowed, (
+                f"{path.relative_to(SOURCE)} imports {name}: {room} may import {sorted(ARROWS[room])}"
+            )
 
 
 def test_every_room_is_drawn() -> None:

@@ -28,7 +28,11 @@ def test_checkpoint_gives_the_training_s_figures_again(tiny_shop: TinyShop, tmp_
 def test_bundle_agrees_with_its_checkpoints(tiny_shop: TinyShop, tmp_path: Path) -> None:
     """Torch and the runtime prepare, infer and count by different code; the figures must still be the same."""
     data = tiny_shop.data
-    words = [f"annotations={data / 'instances_val.json'}", f"images={data / 'images' / 'val'}", f"table={data / 'recognition.csv'}"]
+    words = [
+        f"annotations={data / 'instances_val.json'}",
+        f"images={data / 'images' / 'val'}",
+        f"table={data / 'recognition.csv'}",
+    ]
     figures = evaluate(tmp_path / "bundle", f"bundle={tiny_shop.bundle}", *words)
     detector = evaluate(tmp_path / "detector", f"checkpoint={tiny_shop.detector}", *words)
     embedder = evaluate(tmp_path / "embedder", f"checkpoint={tiny_shop.embedder}", *words)

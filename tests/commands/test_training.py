@@ -147,9 +147,7 @@ def test_truncated_training_picture_is_named(tiny_data: Path, tmp_path: Path) ->
         train(tmp_path / "run", tiny_data, f"data.table.path={table}")
 
 
-def test_full_disk_leaves_no_half_checkpoint(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_leaves_no_half_checkpoint(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 

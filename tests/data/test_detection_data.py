@@ -97,14 +97,22 @@ def test_augmented_boxes_stay_on_their_objects(tmp_path: Path, mosaic: float) ->
     """A white square on grey: after any augmentation the box holds bright pixels and its surroundings do not."""
     picture = np.full((120, 160, 3), 60, np.uint8)
     picture[40:80, 60:110] = 255
-    path = write(tmp_path, [{"bbox": [60, 40, 50, 40]}], images=[{"id": 7, "file_name": "w.png", "width": 160, "height": 120}])
+    path = write(
+        tmp_path, [{"bbox": [60, 40, 50, 40]}], images=[{"id": 7, "file_name": "w.png", "width": 160, "height": 120}]
+    )
     Image.fromarray(picture).save(tmp_path / "w.png")
     transform = training_transform(
         size=96, crop_scale=(0.5, 1.0), crop_ratio=(0.75, 1.33), zoom_out=0.3, flip=0.5, rotate_degrees=0.0, brightness=0.0,
         saturation=0.0, hue=0.0, blur=0.0, noise=0.0, compression=0.0, min_visibility=0.3,
     )  # fmt: skip
     dataset = DetectionDataset(
-        read_coco(path, tmp_path), image_size=96, mean=HALF, std=HALF, augmentation=transform, mosaic=mosaic, cache_size=512
+        read_coco(path, tmp_path),
+        image_size=96,
+        mean=HALF,
+        std=HALF,
+        augmentation=transform,
+        mosaic=mosaic,
+        cache_size=512,
     )
     seen = 0
     for seed in range(20):

@@ -138,10 +138,10 @@ def test_existing_bundle_is_kept_unless_told(tiny_shop: TinyShop) -> None:
         export(tiny_shop.bundle.parent, words)
 
 
-def test_out_of_tolerance_writes_nothing(
-    tiny_shop: TinyShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("facings.export.parity.TOLERANCES", {"transform": 1, "boxes": 1, "scores": 1, "embeddings": -1.0})
+def test_out_of_tolerance_writes_nothing(tiny_shop: TinyShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "facings.export.parity.TOLERANCES", {"transform": 1, "boxes": 1, "scores": 1, "embeddings": -1.0}
+    )
     words = export_words(tiny_shop.data, None, tiny_shop.embedder, tmp_path)
     with pytest.raises(BundleError, match=r"differ: embeddings by .*; nothing was written"):
         export(tmp_path, words)

@@ -70,7 +70,11 @@ def test_empty_frames_have_a_finite_loss() -> None:
     model = DenseDetector("mobilenetv4_conv_small_050", num_classes=1, image_size=64, channels=32)
     targets = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)}]
     losses = DetectionLoss()(
-        model(torch.rand(1, 3, 64, 64)), targets, anchors=model.anchors, strides=model.anchor_strides, decode=model.decode
+        model(torch.rand(1, 3, 64, 64)),
+        targets,
+        anchors=model.anchors,
+        strides=model.anchor_strides,
+        decode=model.decode,
     )
     assert torch.isfinite(losses["loss"])
 

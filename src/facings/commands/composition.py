@@ -91,8 +91,11 @@ def all_keys(verb: str, overrides: Sequence[str] = ()) -> list[str]:
 def _dotted(node: Any, prefix: str = "") -> list[str]:
     if not isinstance(node, dict):
         return []
-    keys = [f"{prefix}{key}" for key in node if not str(key).startswith("_")]
-    return keys + [k for key, value in node.items() for k in _dotted(value, f"{prefix}{key}.")]
+    # A key with a dot of its own cannot be named on the command line.
+    named = {str(key): value for key, value in node.items() if not str(key).startswith("_") and "." not in str(key)}
+    return [f"{prefix}{key}" for key in named] + [
+        k for key, value in named.items() for k in _dotted(value, f"{prefix}{key}.")
+    ]
 
 
 def groups_and_options(verb: str) -> dict[str, list[str]]:

@@ -91,7 +91,7 @@ def synthesize(
             shown = trained if split == "train" else products
             scenes = _scenes(parameters, shown, split, workers)
             rows += _write_split(beside, split, scenes, parameters, advance)
-        rows += _write_views(beside, products, parameters)
+        rows += _write_views(beside, products, {p.product_id for p in trained}, parameters)
         write_recognition_table(rows, beside / "recognition.csv")
         taxonomy = {"schema": "facings.taxonomy/1", "products": {p.product_id: p.taxonomy() for p in products}}
         _write_json(beside / "taxonomy.json", taxonomy)
@@ -231,8 +231,10 @@ def _limited(rows: Sequence[RecognitionRow], limit: int, seed: int) -> list[Reco
     return [rows[index] for index in sorted(kept)]
 
 
-def _write_views(beside: Path, products: Sequence[Product], parameters: Parameters) -> list[RecognitionRow]:
-    """A packshot and some photos of every product: the gallery."""
+def _write_views(
+    beside: Path, products: Sequence[Product], trained: set[str], parameters: Parameters
+) -> list[RecognitionRow]:
+    """A packshot and some photos of every product: the gallery, and for trained products also training pictures."""
     renderer = Renderer(parameters.image_size)
     rows = []
     for name in ("packshots", "enrol"):
@@ -248,6 +250,8 @@ def _write_views(beside: Path, products: Sequence[Product], parameters: Paramete
         for path, content in pictures.items():
             path.write_bytes(content)
             rows.append(RecognitionRow(path, product.product_id, "val", "gallery", product.category))
+            if product.product_id in trained:
+                rows.append(RecognitionRow(path, product.product_id, "train", "train", product.category))
     return rows
 
 

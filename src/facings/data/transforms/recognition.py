@@ -15,6 +15,7 @@ def training_transform(
     size: int,
     scale: tuple[float, float] = (0.4, 1.0),
     ratio: tuple[float, float] = (0.75, 1.333),
+    letterbox: float = 0.0,
     flip: float = 0.5,
     rotate_degrees: float = 15.0,
     brightness: float = 0.25,
@@ -26,23 +27,33 @@ def training_transform(
 ) -> A.Compose:
     """Albumentations pipeline, uint8 (H, W, 3) in, uint8 (size, size, 3) out.
 
-    `scale`: share of the crop's area that is kept; `flip`, `blur`, `noise`, `erase`: probabilities;
+    `scale`: share of the crop's area that is kept; `letterbox`: chance that the sides keep their proportion on a grey
+    square, as at evaluation, instead of being stretched to it (long and flat goods want it); `flip`, `blur`, `noise`, `erase`: probabilities;
     `brightness`, `saturation`, `hue`: largest relative change. `erase` hides a rectangle, as a neighbour would.
 
     Raises ConfigError where a share is outside 0–1 or the scale is empty.
     """
-    for name, value in {"flip": flip, "blur": blur, "noise": noise, "erase": erase}.items():
+    for name, value in {"letterbox": letterbox, "flip": flip, "blur": blur, "noise": noise, "erase": erase}.items():
         if not 0 <= value <= 1:
             raise ConfigError(f"transforms.{name}={value}: a probability lies between 0 and 1")
     if not 0 < scale[0] <= scale[1] <= 1:
         raise ConfigError(f"transforms.scale={list(scale)}: expected 0 < smallest <= largest <= 1")
     fill = (PAD_VALUE, PAD_VALUE, PAD_VALUE)
+    stretched = A.RandomResizedCrop(
+        size=(size, size), scale=tuple(scale), ratio=tuple(ratio), interpolation=cv2.INTER_AREA, p=1.0 - letterbox
+    )
+    boxed = A.Sequential(
+        [
+            A.RandomCropFromBorders(*[(1 - scale[0] ** 0.5) / 2] * 4, p=1.0),
+            A.LongestMaxSize(size, interpolation=cv2.INTER_AREA, p=1.0),
+            A.PadIfNeeded(size, size, fill=PAD_VALUE, p=1.0),
+        ],
+        p=letterbox,
+    )
     return A.Compose(
         [
             A.Rotate(limit=rotate_degrees, border_mode=cv2.BORDER_REFLECT_101, p=0.5 if rotate_degrees else 0.0),
-            A.RandomResizedCrop(
-                size=(size, size), scale=tuple(scale), ratio=tuple(ratio), interpolation=cv2.INTER_AREA, p=1.0
-            ),
+            A.OneOf([stretched, boxed], p=1.0) if letterbox else stretched,
             A.HorizontalFlip(p=flip),
             A.ColorJitter(
                 brightness=(1 - brightness, 1 + brightness),
