@@ -66,10 +66,10 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, changes: dict[str, Any],
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing.json"):
+    with pytest.raises(DataError, match=r"nothing\.json"):
         read_coco(tmp_path / "nothing.json", tmp_path)
     (tmp_path / "cut.json").write_text('{"images": [')
-    with pytest.raises(DataError, match="cut.json"):
+    with pytest.raises(DataError, match=r"cut\.json"):
         read_coco(tmp_path / "cut.json", tmp_path)
 
 

@@ -55,7 +55,7 @@ def test_loss_falls_when_a_tiny_detector_learns_one_frame() -> None:
     assert values[-1] < 0.6 * values[0]
     model.eval()
     with torch.no_grad():
-        boxes, scores, labels = model.predict(pixels, branch="one_to_many", nms_iou=0.5)
+        boxes, _, _ = model.predict(pixels, branch="one_to_many", nms_iou=0.5)
     assert box_iou(boxes[0], targets[0]["boxes"]).max() > 0.5
 
 

@@ -37,7 +37,7 @@ def test_every_kind_of_picture_is_read(tiny_shop: TinyShop, tmp_path: Path, rng:
     rgb.convert("RGBA").save(folder / "rgba.png")
     rgb.convert("CMYK").save(folder / "cmyk.jpg")
     rgb.convert("P").save(folder / "palette.png")
-    Image.fromarray((np.asarray(rgb.convert("L")).astype(np.uint16) * 257)).save(folder / "deep.png")
+    Image.fromarray(np.asarray(rgb.convert("L")).astype(np.uint16) * 257).save(folder / "deep.png")
     turned = rgb.getexif()
     turned[0x0112] = 6
     rgb.save(folder / "turned.jpg", exif=turned)

@@ -128,7 +128,8 @@ def user_message(fault: BaseException | None) -> str | None:
 
 def _quieten() -> None:
     """Leave out notices of libraries that a user can do nothing about."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning.utilities.rank_zero", "onnxscript", "onnx_ir", "torch.onnx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for pattern in (
         ".*does not have many workers.*",
         ".*LeafSpec.*",

@@ -67,11 +67,17 @@ def letterbox_graph(name: str, size: int, mean: Sequence[float], std: Sequence[f
     b.node("Cast", ["new_extent"], "new_int", to=INT64)  # [new_H, new_W]
     ends = b.constant("end_one", np.array([1], np.int64)), b.constant("end_three", np.array([3], np.int64))
     b.node("Concat", [ends[0], "new_int", ends[1]], "sizes", axis=0)
-    # exclude_outside: without it ONNX repeats the border pixels where Pillow leaves them out, up to 14 levels apart there.
-    b.node(
-        "Resize", ["image", "", "", "sizes"], "resized", mode="linear", antialias=1, exclude_outside=1,
-        coordinate_transformation_mode="half_pixel",
-    )  # fmt: skip
+    b.node("Greater", ["scale", one], "enlarging")
+    b.nodes.append(
+        helper.make_node(
+            "If",
+            ["enlarging"],
+            ["resized"],
+            name="resize",
+            then_branch=_resize_in_float(),
+            else_branch=_resize_in_bytes(),
+        )
+    )
     b.node("Sub", [side_int, "new_int"], "spare")
     b.node("Div", ["spare", two], "before")  # [top, left]
     b.node("Sub", ["spare", "before"], "after")
@@ -99,6 +105,33 @@ def letterbox_graph(name: str, size: int, mean: Sequence[float], std: Sequence[f
         ],
         opset,
     )
+
+
+def _resize(source: str, output: str) -> onnx.NodeProto:
+    """Pillow's bilinear. exclude_outside: else ONNX repeats border pixels that Pillow leaves out, up to 14 levels apart."""
+    return helper.make_node(
+        "Resize", [source, "", "", "sizes"], [output], name=output, mode="linear", antialias=1, exclude_outside=1,
+        coordinate_transformation_mode="half_pixel",
+    )  # fmt: skip
+
+
+def _resize_in_bytes() -> onnx.GraphProto:
+    """For frames, which shrink: twice as fast as in float, and within one level of Pillow."""
+    output = helper.make_tensor_value_info("smaller", UINT8, [1, None, None, 3])
+    return helper.make_graph([_resize("image", "smaller")], "in_bytes", [], [output])
+
+
+def _resize_in_float() -> onnx.GraphProto:
+    """For small crops, which grow: bytes are rounded after each axis, as in Pillow, and two such roundings can end two
+    levels apart. Rounding once, at the end, is never more than one level from Pillow."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["exact"], name="exact", to=FLOAT),
+        _resize("exact", "larger_exact"),
+        helper.make_node("Round", ["larger_exact"], ["rounded"], name="rounded"),
+        helper.make_node("Cast", ["rounded"], ["larger"], name="larger", to=UINT8),
+    ]
+    output = helper.make_tensor_value_info("larger", UINT8, [1, None, None, 3])
+    return helper.make_graph(nodes, "in_float", [], [output])
 
 
 def match_graph(dimension: int, top_k: int, opset: int) -> onnx.ModelProto:

@@ -28,7 +28,8 @@ def training_transform(
     """Albumentations pipeline, uint8 (H, W, 3) in, uint8 (size, size, 3) out.
 
     `scale`: share of the crop's area that is kept; `letterbox`: chance that the sides keep their proportion on a grey
-    square, as at evaluation, instead of being stretched to it (long and flat goods want it); `flip`, `blur`, `noise`, `erase`: probabilities;
+    square, as at evaluation, instead of being stretched to it (long and flat goods want it); `flip`, `blur`, `noise`,
+    `erase`: probabilities;
     `brightness`, `saturation`, `hue`: largest relative change. `erase` hides a rectangle, as a neighbour would.
 
     Raises ConfigError where a share is outside 0–1 or the scale is empty.
