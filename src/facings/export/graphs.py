@@ -67,11 +67,11 @@ def letterbox_graph(name: str, size: int, mean: Sequence[float], std: Sequence[f
     b.node("Cast", ["new_extent"], "new_int", to=INT64)  # [new_H, new_W]
     ends = b.constant("end_one", np.array([1], np.int64)), b.constant("end_three", np.array([3], np.int64))
     b.node("Concat", [ends[0], "new_int", ends[1]], "sizes", axis=0)
-    b.node("Greater", ["scale", one], "enlarging")
+    b.node("Greater", ["scale", half], "small")
     b.nodes.append(
         helper.make_node(
             "If",
-            ["enlarging"],
+            ["small"],
             ["resized"],
             name="resize",
             then_branch=_resize_in_float(),
@@ -116,14 +116,14 @@ def _resize(source: str, output: str) -> onnx.NodeProto:
 
 
 def _resize_in_bytes() -> onnx.GraphProto:
-    """For frames, which shrink: twice as fast as in float, and within one level of Pillow."""
+    """For frames, which shrink to half or less: faster than in float, and within one level of Pillow (measured)."""
     output = helper.make_tensor_value_info("smaller", UINT8, [1, None, None, 3])
     return helper.make_graph([_resize("image", "smaller")], "in_bytes", [], [output])
 
 
 def _resize_in_float() -> onnx.GraphProto:
-    """For small crops, which grow: bytes are rounded after each axis, as in Pillow, and two such roundings can end two
-    levels apart. Rounding once, at the end, is never more than one level from Pillow."""
+    """For small pictures: bytes are rounded after each axis, as in Pillow, and two such roundings can end two levels
+    apart. Rounding once, at the end, is never more than one level from Pillow."""
     nodes = [
         helper.make_node("Cast", ["image"], ["exact"], name="exact", to=FLOAT),
         _resize("exact", "larger_exact"),
