@@ -37,7 +37,8 @@ class Parameters:
     """What decides the content. Shares are 0–1.
 
     `new_share`: of the products are only in the validation frames: goods that came after training. `min_visibility`:
-    pieces that show less are not labelled; `query_visibility`: those that show less are not asked about by product.
+    pieces that show less are not labelled; `query_visibility`: those that show less are neither trained nor asked about
+    by product.
     """
 
     train_scenes: int
