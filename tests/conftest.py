@@ -77,7 +77,7 @@ TINY_DETECTOR = (
 )  # fmt: skip
 TINY_EMBEDDER = (
     "experiment=reid/quickstart", "model=embedder/small", "model.dimension=32", "image_size=64", "trainer.max_epochs=1",
-    "trainer.limit_train_batches=3", "data.products_per_batch=4", "data.views_per_product=2",
+    "trainer.limit_train_batches=3", "trainer.check_val_every_n_epoch=1", "data.products_per_batch=4", "data.views_per_product=2",
     "trainer.enable_progress_bar=false", "callbacks.progress=null", "logger=csv",
 )  # fmt: skip
 

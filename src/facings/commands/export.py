@@ -33,7 +33,7 @@ from facings.export.enrolment import (
     views_of_rows,
 )
 from facings.export.model_card import licences, model_card, training_record
-from facings.export.networks import DetectorGraph, Network
+from facings.export.networks import OPSETS, DetectorGraph, Network
 from facings.export.parity import StageParity, as_report, measure_parity, require, tolerances
 from facings.files import atomic_folder, atomic_write, sha256
 from facings.runtime.bundle import Bundle
@@ -135,6 +135,8 @@ def _check_settings(cfg: DictConfig) -> Path:
     for key in ("score_threshold", "false_accept_rate", "ambiguity_margin", "crop_margin", "nms_iou"):
         if not 0 <= float(cfg[key]) <= 1:
             raise ConfigError(f"{key}={cfg[key]}: expected a share from 0 to 1")
+    if int(cfg.opset) not in OPSETS:
+        raise ConfigError(f"opset={cfg.opset}: expected one of {', '.join(map(str, OPSETS))}")
     for key, value in {"top_k": cfg.top_k, "candidates": cfg.candidates, "parity.count": cfg.parity.count}.items():
         if int(value) < 1:
             raise ConfigError(f"{key}={value}: expected 1 or more")

@@ -1,6 +1,7 @@
 """COCO JSON: read once, checked once, faults listed. Knows nothing of tensors."""
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +126,12 @@ def _load(source: Path) -> dict[str, Any]:
     return content
 
 
+def _four_numbers(box: Any) -> bool:
+    if not isinstance(box, list) or len(box) != 4:
+        return False
+    return all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in box)
+
+
 def _object(
     annotation: dict[str, Any],
     records: dict[int, dict[str, Any]],
@@ -146,10 +153,10 @@ def _object(
     if annotation.get("iscrowd"):
         faults.append(f"{name}: a crowd region, left out")
         return None
-    if not isinstance(box, list) or len(box) != 4 or not np.isfinite(np.array(box, np.float64)).all():
+    if not _four_numbers(box):
         faults.append(f"{name}: bbox is {box!r}; expected four numbers")
         return None
-    x, y, width, height = (float(value) for value in box)
+    x, y, width, height = (float(value) for value in box)  # type: ignore[union-attr]
     corners = [x, y, x + width, y + height]
     limits = [float(record["width"]), float(record["height"])] * 2
     clipped = [min(max(value, 0.0), limit) for value, limit in zip(corners, limits, strict=True)]

@@ -74,8 +74,9 @@ def measure_parity(
         ours = [normalise(square, detector.mean, detector.std)[None] for square, _ in prepared]
         compared("pixels", ours, [f["pixels"] for f in found])
         compared("transform", [transform for _, transform in prepared], [f["transform"] for f in found])
+        behind_nms = getattr(detector.model, "branch", None) == "one_to_many"
         boxes, scores, labels = _torch(detector.model, np.concatenate([f["pixels"] for f in found]))
-        stages += _detection_parity(recognizer, boxes, scores, labels, found, limits)
+        stages += _detection_parity(recognizer, boxes, scores, labels, found, limits, behind_nms=behind_nms)
     if embedder is not None:
         cut = [f for f in found if "crops" in f]
         if not cut:
@@ -114,8 +115,14 @@ def _detection_parity(
     labels: NDArray[Any],
     found: Sequence[Mapping[str, NDArray[Any]]],
     limits: Mapping[str, float],
+    *,
+    behind_nms: bool,
 ) -> list[StageParity]:
-    """Scores are compared in their order; boxes by twins, because near-equal scores may swap places."""
+    """Scores are compared in their order; boxes by twins, because near-equal scores may swap places.
+
+    Behind an NMS only the scores that a decision could see are compared: among the thousands of doubles below them a
+    rounding decides which one of two is kept.
+    """
     theirs = {name: np.concatenate([f[name] for f in found]) for name in ("boxes", "scores", "labels")}
     ours = {"boxes": boxes, "scores": scores, "labels": labels}
     least = recognizer.bundle.postprocess.score_threshold * RELEVANT
@@ -123,8 +130,10 @@ def _detection_parity(
     lost = unmatched_detections(ours, theirs, least=least, tolerances=given)
     lost += unmatched_detections(theirs, ours, least=least, tolerances=given)
     count = int((ours["scores"] >= least).sum())
+    seen = np.maximum(ours["scores"], theirs["scores"]) >= (least if behind_nms else 0.0)
+    difference = largest_difference(ours["scores"][seen], theirs["scores"][seen])
     return [
-        StageParity("scores", largest_difference(ours["scores"], theirs["scores"]), given["scores"], scores.size),
+        StageParity("scores", difference, given["scores"], int(seen.sum())),
         StageParity("detections_without_twin", float(lost), 0.0, count),
     ]
 

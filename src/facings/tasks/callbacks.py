@@ -59,6 +59,17 @@ class ChannelsLast(Callback):
         pl_module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+class SameBatches(Callback):
+    """Every epoch draws as the first one did: the same items, augmented alike.
+
+    Lightning's own `overfit_batches` puts a sampler in place that knows nothing of P×K batches or of seeds.
+    """
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        sampler: Any = trainer.train_dataloader.sampler  # type: ignore[union-attr]
+        sampler.set_epoch(0)
+
+
 class RecordConfig(Callback):
     """Put the resolved configuration into every checkpoint, so that the model can be built again from the file alone."""
 

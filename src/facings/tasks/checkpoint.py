@@ -33,7 +33,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no such checkpoint; {hint}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, RuntimeError, ValueError) as fault:
+    except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as fault:
         line = (str(fault).splitlines() or ["no reason given"])[0]
         raise CheckpointError(f"{path}: damaged, truncated, or not a checkpoint of facings ({line})") from fault
     if not isinstance(content, Mapping) or not {"state_dict", "facings"} <= set(content):

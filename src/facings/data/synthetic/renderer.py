@@ -150,13 +150,15 @@ def _outline(
     mask: NDArray[np.bool_],
 ) -> tuple[tuple[float, float, float, float], tuple[tuple[float, ...], ...], int] | None:
     """Box, polygons and pixel count of a visible mask; None where it is too small to be seen."""
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    # Crumbs of one or two pixels have no outline: they are left out of box and area too, so that all three agree.
+    contours = [contour for contour in found if len(contour) >= 3]
+    whole = cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, cv2.FILLED)
+    mask = mask & (whole > 0)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows) or min(rows[-1] - rows[0], columns[-1] - columns[0]) + 1 < MIN_SIDE:
         return None
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    polygons = tuple(tuple(float(c) for c in contour.reshape(-1)) for contour in contours if len(contour) >= 3)
-    if not polygons:
-        return None
+    polygons = tuple(tuple(float(c) for c in contour.reshape(-1)) for contour in contours)
     box = (float(columns[0]), float(rows[0]), float(columns[-1] - columns[0] + 1), float(rows[-1] - rows[0] + 1))
     return box, polygons, int(mask.sum())
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
+from torchvision.ops import nms
 
 from facings.errors import ConfigError
 from facings.models.backbones import Pretrained, create_backbone
@@ -114,8 +114,12 @@ class DenseDetector(nn.Module):
 def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> tuple[Tensor, Tensor, Tensor]:
     """Class-wise NMS over a batch at fixed size: dropped boxes get score 0 and move to the end."""
     batch, count = scores.shape
-    groups = labels + torch.arange(batch, device=labels.device)[:, None] * 10_000
-    kept = batched_nms(boxes.reshape(-1, 4), scores.reshape(-1), groups.reshape(-1), iou)
+    # Each class of each picture is moved to a place of its own, so that one NMS serves all. torchvision's batched_nms does
+    # the same, but chooses its way by the number of boxes, which no exporter can follow.
+    groups = labels + torch.arange(batch, device=labels.device)[:, None] * (labels.max() + 1)
+    span = boxes.max() - boxes.min() + 1
+    apart = boxes + (groups * span).unsqueeze(-1)
+    kept = nms(apart.reshape(-1, 4), scores.reshape(-1), iou)
     mask = torch.zeros(batch * count, dtype=scores.dtype, device=scores.device)
     mask = mask.scatter(0, kept, torch.ones_like(kept, dtype=scores.dtype)).view(batch, count)
     scores, order = (scores * mask).sort(dim=1, descending=True)
