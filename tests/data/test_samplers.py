@@ -10,7 +10,7 @@ from facings.errors import ConfigError
 
 
 def batches(sampler: PKSampler) -> list[list[int]]:
-    indices = [draw.index for draw in sampler]
+    indices = [draw.number for draw in sampler]
     return [indices[start : start + sampler.batch_size] for start in range(0, len(indices), sampler.batch_size)]
 
 
@@ -28,7 +28,7 @@ def test_every_batch_is_p_products_with_k_views(labels: list[int], products: int
 
 def test_an_epoch_shows_nearly_every_crop() -> None:
     labels = np.repeat(np.arange(10), [8, 12, 20, 30, 8, 8, 40, 16, 24, 32])
-    seen = {draw.index for draw in PKSampler(labels, products=4, views=4, seed=0)}
+    seen = {draw.number for draw in PKSampler(labels, products=4, views=4, seed=0)}
     assert len(seen) >= 0.9 * len(labels)
 
 

@@ -100,7 +100,8 @@ def _dotted(node: Any, prefix: str = "") -> list[str]:
 
 def groups_and_options(verb: str) -> dict[str, list[str]]:
     """Config groups of a verb's defaults list and the options of each."""
-    defaults = OmegaConf.load(config_dir() / f"{verb}.yaml").get("defaults", [])
+    content = OmegaConf.load(config_dir() / f"{verb}.yaml")
+    defaults = content["defaults"] if isinstance(content, DictConfig) else []
     groups = [str(key).split("@")[0] for entry in defaults if isinstance(entry, DictConfig) for key in entry]
     return {group: _options(group) for group in groups if group not in ("paths", "hydra")}
 

@@ -1,10 +1,12 @@
 """Which figures of a training become a headline record, and what they claim."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from numpy.typing import NDArray
 
 from facings.benchmark.claims import claim_of
 from facings.metrics.bootstrap import bootstrap_interval
@@ -24,6 +26,10 @@ def training_claim(identifier: str, figures: Mapping[str, float], task: pl.Light
         values = getattr(task, correct, None)
         if name in metrics and values is not None and len(values):
             right = np.asarray(values, np.float64)
-            low, high = bootstrap_interval(lambda index, right=right: float(right[index].mean()), len(right))
+            low, high = bootstrap_interval(partial(_mean_of, right), len(right))
             metrics[name] |= {"low": low, "high": high}
     return {"claim": claim, "metrics": metrics}
+
+
+def _mean_of(values: NDArray[np.float64], index: NDArray[np.int64]) -> float:
+    return float(values[index].mean())

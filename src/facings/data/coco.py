@@ -49,7 +49,7 @@ class CocoTable:
 
     def ground_truth(self) -> dict[str, Any]:
         """The boxes as a COCO dict with contiguous ids, category ids = label number + 1, for the evaluator."""
-        annotations = []
+        annotations: list[dict[str, Any]] = []
         for image in self.images:
             for box, label in zip(image.boxes.tolist(), image.labels.tolist(), strict=True):
                 width, height = box[2] - box[0], box[3] - box[1]

@@ -47,14 +47,14 @@ class DetectionDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, item: Draw | int) -> dict[str, Any]:
         if self.augmentation is None:
-            return self._evaluation_item(int(item) if not isinstance(item, Draw) else item.index)
+            return self._evaluation_item(int(item) if not isinstance(item, Draw) else item.number)
         if not isinstance(item, Draw):
             raise TypeError("a training dataset is addressed by Draw(index, seed), so that augmentation repeats")
         image, boxes, labels = self._frame(item)
         self.augmentation.set_random_seed(item.seed)
         out = self.augmentation(image=image, bboxes=boxes, labels=labels)
         kept = np.array(out["bboxes"], np.float32).reshape(-1, 4)
-        record = self.table.images[item.index]
+        record = self.table.images[item.number]
         transform = np.array([1, 1, 0, 0], np.float32)
         return self._item(out["image"], kept, np.array(out["labels"], np.int64), record.image_id, transform)
 
@@ -83,9 +83,9 @@ class DetectionDataset(Dataset[dict[str, Any]]):
         """The drawn frame, or with chance `mosaic` four frames side by side (Bochkovskiy et al.: "YOLOv4", 2020)."""
         rng = np.random.default_rng(draw.seed)
         if rng.random() >= self.mosaic:
-            image, boxes = self._shrunk(draw.index)
-            return image, boxes, self.table.images[draw.index].labels
-        indices = [draw.index, *(int(i) for i in rng.integers(0, len(self), 3))]
+            image, boxes = self._shrunk(draw.number)
+            return image, boxes, self.table.images[draw.number].labels
+        indices = [draw.number, *(int(i) for i in rng.integers(0, len(self), 3))]
         frames = [self._shrunk(index) for index in indices]
         side = self.image_size
         canvas = np.full((2 * side, 2 * side, 3), 127, np.uint8)

@@ -79,12 +79,12 @@ class RecognitionDataset(Dataset[dict[str, Tensor]]):
         return len(self.rows)
 
     def __getitem__(self, item: Draw | int) -> dict[str, Tensor]:
-        index = item.index if isinstance(item, Draw) else int(item)
+        index = item.number if isinstance(item, Draw) else int(item)
         if self.transform is None:
             square, _ = letterbox(self.read(self.rows[index]), self.image_size)
         else:
             if not isinstance(item, Draw):
-                raise TypeError("a training dataset is addressed by Draw(index, seed), so that augmentation repeats")
+                raise TypeError("a training dataset is addressed by Draw(number, seed), so that augmentation repeats")
             self.transform.set_random_seed(item.seed)
             square = self.transform(image=self._shrunk(index))["image"]
         pixels = normalise(square, self.mean, self.std)

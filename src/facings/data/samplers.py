@@ -14,9 +14,9 @@ from facings.errors import ConfigError
 
 
 class Draw(NamedTuple):
-    """One item of an epoch: its index in the dataset, and the seed of its augmentation."""
+    """One item of an epoch: its number in the dataset, and the seed of its augmentation."""
 
-    index: int
+    number: int
     seed: int
 
 

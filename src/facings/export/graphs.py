@@ -4,6 +4,7 @@ Knows nothing of torch. What is computed here is what `facings.data.transforms.l
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,7 +28,7 @@ class GraphBuilder:
         self.constants[name] = numpy_helper.from_array(value, name)
         return name
 
-    def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: object) -> str:
+    def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
         return output
 

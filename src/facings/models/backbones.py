@@ -7,7 +7,7 @@ import importlib.util
 import re
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import timm
 import torch
@@ -73,7 +73,7 @@ def create_backbone(
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
         raise ConfigError(f"backbone {name!r} is not one of timm's; similar: {', '.join(near) or 'none'}")
-    options: dict[str, object] = {}
+    options: dict[str, Any] = {}
     if drop_path_rate:
         options["drop_path_rate"] = drop_path_rate
     if features_only:

@@ -3,6 +3,8 @@
 Knows nothing of products, losses or galleries.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,7 +38,7 @@ class Embedder(nn.Module):
         self.backbone = create_backbone(backbone, pretrained=pretrained, drop_path_rate=drop_path_rate)
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        channels = getattr(self.backbone, "head_hidden_size", self.backbone.num_features)
+        channels: Any = getattr(self.backbone, "head_hidden_size", self.backbone.num_features)
         self.projection = nn.Linear(int(channels), dimension, bias=False)
         self.neck = nn.BatchNorm1d(dimension)
         nn.init.orthogonal_(self.projection.weight)

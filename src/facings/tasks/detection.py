@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from facings.boxes import clip, to_image, xyxy_to_xywh
@@ -116,7 +117,7 @@ class DetectionTask(pl.LightningModule):
         self.log_dict({f"{stage}/{name}": value for name, value in self.results.items() if name != "ap50"})
         self.log(f"{stage}/ap50", self.results["ap50"], prog_bar=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = parameter_groups({"model": self.model}, learning_rate=self.learning_rate, multipliers=self.multipliers)
         optimizer = self.make_optimizer(groups, lr=self.learning_rate)
         scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))

@@ -5,12 +5,12 @@ Knows nothing of datasets: batches come with `crops` (B, 3, S, S) and `labels` (
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from facings.metrics.retrieval import prototype_predictions, retrieval_metrics
@@ -90,7 +90,7 @@ class ReidTask(pl.LightningModule):
         self.results = results
         self.log_dict({f"{stage}/{name}": value for name, value in results.items()}, prog_bar=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = parameter_groups(
             {"model": self.model, "loss": self.loss}, learning_rate=self.learning_rate, multipliers=self.multipliers
         )

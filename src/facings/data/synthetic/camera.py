@@ -41,7 +41,7 @@ def view(camera: Camera, wall: int, size: int, rng: np.random.Generator) -> NDAr
 def expose(frame: Image, camera: Camera, rng: np.random.Generator) -> Image:
     """Light, vignette, blur and noise on a frame (H, W, 3) uint8."""
     height, width = frame.shape[:2]
-    light = frame.astype(np.float32) / 255
+    light: NDArray[Any] = frame.astype(np.float32) / 255
     light = light**2.2  # light adds and scales before the sensor's curve
     warmth = camera.warmth + float(rng.normal()) * 0.12
     tint = np.array([1 + 0.22 * warmth, 1.0, 1 - 0.22 * warmth], np.float32)

@@ -3,6 +3,8 @@
 Knows nothing of shelves. Every drawing is a sprite: (H, W, 4) uint8, RGB and coverage.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -174,7 +176,7 @@ def _light(
         shade = 0.5 + 0.55 * np.sqrt(np.clip(1 - (u * 0.96) ** 2, 0, 1)) + 0 * v
         gloss = np.exp(-(((u + 0.42) / 0.1) ** 2)) + 0.4 * np.exp(-(((u - 0.6) / 0.07) ** 2)) + 0 * v
     elif kind == "pouch":
-        creases = cv2.GaussianBlur(rng.normal(size=(tall, wide)).astype(np.float32), (0, 0), wide / 14)
+        creases: NDArray[Any] = cv2.GaussianBlur(rng.normal(size=(tall, wide)).astype(np.float32), (0, 0), wide / 14)
         creases /= np.abs(creases).max() + 1e-6
         shade = (
             0.78 + 0.3 * np.sqrt(np.clip(1 - u**2, 0, 1)) * np.sqrt(np.clip(np.sin(np.pi * v), 0, 1)) + 0.22 * creases

@@ -4,6 +4,7 @@ Knows nothing of shelves. Every drawing is a sprite: (H, W, 4) uint8, RGB and co
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from facings.data.synthetic.products import Product
 
 Sprite = NDArray[np.uint8]
-Grid = NDArray[np.float32]
+# float32, or float64 where a random number of numpy's came in.
+Grid = NDArray[Any]
 # Light from above left, towards the viewer.
 LIGHT = np.array([-0.45, -0.6, 0.66], np.float32)
 # How rough a skin is, and how it shines.
@@ -147,11 +149,11 @@ OUTLINES: dict[str, Callable[[Grid, Grid, np.random.Generator], Grid]] = {
 
 def _skin(product: Product, u: Grid, v: Grid, depth: Grid, rng: np.random.Generator) -> Grid:
     """Colour of the skin before light: ground, blush on one side, markings of the kind, blemishes."""
-    base, blush = (np.array(colour, np.float32) for colour in product.colours)
-    base = base * rng.uniform(0.94, 1.05) + rng.normal(0, 3, 3)
+    ground, blush = (np.array(colour, np.float32) for colour in product.colours)
+    base = ground * rng.uniform(0.94, 1.05) + rng.normal(0, 3, 3)
     turn = float(rng.uniform(0, 6.3))
     side = np.clip(0.5 + 0.6 * (u * np.cos(turn) + v * np.sin(turn)) + 0.2 * _noise(u.shape, 0.16, rng), 0, 1)
-    skin = base + (blush - base) * (side**1.5 * float(rng.uniform(0.5, 1.0)))[..., None]
+    skin: Grid = base + (blush - base) * (side**1.5 * float(rng.uniform(0.5, 1.0)))[..., None]
     if product.kind == "round":
         streaks = _noise(u.shape, 0.03, rng)
         skin += (streaks * 12)[..., None]

@@ -27,6 +27,7 @@ class DenseDetector(nn.Module):
 
     anchors: Tensor
     anchor_strides: Tensor
+    steps: Tensor
 
     def __init__(
         self,
