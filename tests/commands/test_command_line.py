@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from facings.commands.application import user_message
 from facings.commands.cli import main
 from tests.conftest import TINY_EMBEDDER
 
@@ -86,3 +87,17 @@ def test_interrupted_training_can_be_taken_up(tiny_data: Path, tmp_path: Path) -
     again = [*FACINGS, "train", *words, "trainer.max_epochs=3", f"hydra.run.dir={tmp_path / 'again'}", f"resume={last}"]
     done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+def test_full_disk_is_told_as_such() -> None:
+    """Also where a library wrapped it into a fault of its own."""
+    try:
+        try:
+            raise OSError(28, "No space left on device", "logs/last.ckpt")
+        except OSError as fault:
+            raise RuntimeError("saving failed") from fault
+    except RuntimeError as wrapped:
+        message = user_message(wrapped)
+    assert message is not None
+    assert message.startswith("logs/last.ckpt: No space left on device (free some space")
+    assert user_message(RuntimeError("a fault of the program")) is None
