@@ -31,7 +31,7 @@ def test_writes_all_files_and_they_agree(benchmark_run: Path) -> None:
     assert {"image_id", "category_id", "bbox", "score"} == set(detections[0])
     pictures = sorted((benchmark_run / "annotated").glob("*.jpg"))
     assert [path.name for path in pictures] == ["001.jpg", "002.jpg", "003.jpg", "004.jpg"]
-    assert Image.open(pictures[0]).size == (96, 96)
+    assert Image.open(pictures[0]).size == (4 * 96, 4 * 96)
     assert {"config.yaml", "environment.json", "report.html"} <= {path.name for path in benchmark_run.iterdir()}
     assert json.loads((benchmark_run / "environment.json").read_text())["seed"] == 0
 

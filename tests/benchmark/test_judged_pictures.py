@@ -67,12 +67,12 @@ def test_worst_come_first_then_those_near_the_median() -> None:
 def test_boxes_have_the_colour_of_their_outcome(shop) -> None:
     frames = judged(shop, shop.bundle)
     picture = np.asarray(draw_frame(frames[1], {}))
-    # Frame 2: cell 11 (x 72 to 96, y 48 to 72) is blue, named blue, annotated red.
-    assert tuple(picture[60, 72]) == ImageColor.getrgb(COLOURS["wrong"])
-    assert tuple(picture[12, 24]) == ImageColor.getrgb(COLOURS["right"])
+    # Drawn four times as large. Frame 2: cell 11 (x 72 to 96, y 48 to 72) is blue, named blue, annotated red.
+    assert tuple(picture[4 * 60, 4 * 72]) == ImageColor.getrgb(COLOURS["wrong"])
+    assert tuple(picture[4 * 12, 4 * 24]) == ImageColor.getrgb(COLOURS["right"])
     missed = np.asarray(draw_frame(frames[2], {}))
     # Frame 3: cell 12 (x 0, y 72) is not painted: dashed.
-    column = (missed[73:95, 0:2] == ImageColor.getrgb(COLOURS["missed"])).all(axis=-1).any(axis=1)
+    column = (missed[4 * 73 : 4 * 95, 0:2] == ImageColor.getrgb(COLOURS["missed"])).all(axis=-1).any(axis=1)
     assert column.any() and not column.all()
 
 

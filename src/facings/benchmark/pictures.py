@@ -67,7 +67,7 @@ def worst_and_typical(
 
 
 def draw_frame(frame: JudgedFrame, names: Mapping[str, str], *, longest: int = 1200) -> Image.Image:
-    """The picture, at most `longest` pixels on a side, each box in its outcome's colour with the product it was given.
+    """The picture, at most `longest` pixels on a side (a small one enlarged), each box in its outcome's colour with the product it was given.
 
     `names`: product id → what to write. Missed truth is drawn dashed.
     """

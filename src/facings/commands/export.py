@@ -150,6 +150,8 @@ def _check_settings(cfg: DictConfig) -> Path:
         raise ConfigError(
             "an embedder needs a gallery: give gallery.table=FILE.csv (rows of role gallery) or gallery.packshots=FOLDER"
         )
+    for text in cfg.licences:
+        _licence(text)
     target = Path(cfg.output) / f"{cfg.name}-{cfg.version}"
     if target.exists() and not cfg.overwrite and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"{target}: exists already; choose another version, or --overwrite")
@@ -303,6 +305,13 @@ def _latency(folder: Path, cfg: DictConfig, pictures: Sequence[Path]) -> dict[st
     return measure_latency(folder, pictures[:count], threads=cfg.threads, warmup=3, repeats=3)
 
 
+def _licence(text: Any) -> tuple[str, str]:
+    name, colon, licence = str(text).partition(":")
+    if not colon or not name.strip() or not licence.strip():
+        raise ConfigError(f"licences: {text!r} is not of the form 'NAME: LICENCE'")
+    return name.strip(), licence.strip()
+
+
 def _write_papers(
     folder: Path,
     cfg: DictConfig,
@@ -333,7 +342,7 @@ def _write_papers(
         "seed": int(cfg.seed),
     }
     configs = {role: part.config for role, part in trained.items()}
-    licence = licences(configs, {str(k): str(v) for k, v in cfg.licences.items()})
+    licence = licences(configs, dict(_licence(text) for text in cfg.licences))
     sizes = None
     if gallery is not None:
         counts = (len(gallery.items), len(gallery.vectors), len(gallery.calibration_scores))

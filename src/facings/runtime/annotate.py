@@ -13,6 +13,8 @@ from facings.structures import Decision
 # Told apart also by colour-blind eyes (Okabe, Ito: "Color Universal Design", 2008); the text on the box says it too.
 STATUS_COLOURS = {"known": "#009e73", "unknown": "#0072b2", "ambiguous": "#e69f00"}
 MARGIN = 3
+# Below this many pixels on the longer side, a picture grows before it is drawn on.
+LEGIBLE, MAX_ENLARGEMENT = 960, 4
 
 
 def annotate(
@@ -39,11 +41,13 @@ def annotate(
 
 
 def fit(image: NDArray[np.uint8], longest: int) -> tuple[Image.Image, float]:
-    """The picture shrunk to at most `longest` pixels on a side, and the scale; small ones stay."""
+    """The picture with at most `longest` pixels on a side, and the scale; small ones grow by a whole number, so that
+    labels can be read."""
     picture = Image.fromarray(image)
-    scale = min(1.0, longest / max(picture.size))
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.LANCZOS), scale
+    size = max(picture.size)
+    scale = longest / size if size > longest else float(min(MAX_ENLARGEMENT, max(1, LEGIBLE // size)))
+    new = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(new, Image.Resampling.LANCZOS), scale
 
 
 def pen_for(picture: Image.Image) -> tuple[ImageDraw.ImageDraw, int, Any]:
