@@ -67,9 +67,10 @@ def worst_and_typical(
 
 
 def draw_frame(frame: JudgedFrame, names: Mapping[str, str], *, longest: int = 1200) -> Image.Image:
-    """The picture, at most `longest` pixels on a side (a small one enlarged), each box in its outcome's colour with the product it was given.
+    """The picture with each box in its outcome's colour and the product it was given.
 
-    `names`: product id → what to write. Missed truth is drawn dashed.
+    `longest`: most pixels on a side (a small picture is enlarged); `names`: product id → what to write.
+    Missed truth is drawn dashed.
     """
     picture, scale = fit(read_image(frame.answer.frame.path), longest)
     pen, stroke, font = pen_for(picture)
