@@ -20,7 +20,7 @@ from facings.structures import Decision, Detections, Matches
 
 STAGES = ("preprocess", "detect", "embed", "match", "total")
 # Crops embedded at once: enough to fill the cores, few enough to bound memory on a frame of 1,000 products.
-EMBED_BATCH = 32
+EMBED_BATCH = 16
 GOLDEN_CROPS = 8
 
 
