@@ -23,7 +23,9 @@ def test_snack_shelves_have_what_their_files_hold(shared_data: Path) -> None:
         assert table.labels == ("product",)
     packshots = views_of_packshots(folder / "packshots")
     products = read_taxonomy(folder / "products.csv")
-    assert len(packshots) == 49 and {view.product_id for view in packshots} <= set(products)
+    assert len(packshots) == 49
+    # One packshot's product is in no table: its gallery entry goes by its id.
+    assert {view.product_id for view in packshots} - set(products) == {"rimi_192795"}
     assert products["rimi_1001461"]["category"] == ["Lays"]
 
 
