@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+from facings.data.adapters.snack_shelves import read_snack_shelves
 from facings.data.coco import read_coco
 from facings.data.taxonomy import read_taxonomy
 from facings.data.transforms.letterbox import letterbox, normalise
@@ -21,11 +22,13 @@ def test_snack_shelves_have_what_their_files_hold(shared_data: Path) -> None:
         table = read_coco(folder / f"instances_{split}.json", folder / "images")
         assert len(table.images) == frames and sum(len(i.boxes) for i in table.images) == boxes
         assert table.labels == ("product",)
-    packshots = views_of_packshots(folder / "packshots")
+    table = read_snack_shelves(folder / "reid.csv")
+    packshots = table.select(split="packshot", role="gallery")
     products = read_taxonomy(folder / "products.csv")
-    assert len(packshots) == 49
-    # One packshot's product is in no table: its gallery entry goes by its id.
-    assert {view.product_id for view in packshots} - set(products) == {"rimi_192795"}
+    # Two packshots are one identity, in two sizes.
+    assert len(packshots) == 49 and len(table.products(packshots)) == 48 and not table.faults
+    assert set(table.products(packshots)) <= set(products)
+    assert [len(table.select(split=split)) for split in ("train", "val", "promo")] == [300, 183, 124]
     assert products["rimi_1001461"]["category"] == ["Lays"]
 
 

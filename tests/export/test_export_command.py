@@ -124,6 +124,8 @@ def test_export_refuses(tiny_shop: TinyShop, tmp_path: Path) -> None:
         ([*both, "opset=13"], ConfigError, "opset=13: expected one of 18"),
         ([*both, "score_threshold=3"], ConfigError, "score_threshold=3: expected a share"),
         ([*both, "version=../x"], ConfigError, "becomes a folder's name"),
+        ([*both, "gallery.reader=facings.data.nothing"], ConfigError, "gallery.reader='facings.data.nothing': no such"),
+        ([*both, 'licences=["no colon"]'], ConfigError, "not of the form 'NAME: LICENCE'"),
         ([*both, "gallery.split=summer"], DataError, "no rows with split=summer"),
     ]
     for words, kind, message in cases:

@@ -1,13 +1,14 @@
 """`facings export`: checkpoints to a bundle that was verified before it got its name."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from hydra.utils import get_method
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -19,7 +20,7 @@ from facings.benchmark.record import git_state, machine
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
 from facings.data.coco import read_coco
-from facings.data.tables import read_recognition_table
+from facings.data.tables import RecognitionTable, read_recognition_table
 from facings.data.taxonomy import bare_taxonomy, read_taxonomy
 from facings.errors import BundleError, CheckpointError, ConfigError, DataError
 from facings.export.bundle import manifest_of, seal, shrink, write_golden, write_graphs, write_json
@@ -175,9 +176,9 @@ def _read_enrolment(cfg: DictConfig) -> Enrolment:
     views: list[View] = []
     categories: dict[str, tuple[str, ...]] = {}
     if cfg.gallery.table:
-        table = read_recognition_table(cfg.gallery.table)
+        table = _reader(str(cfg.gallery.reader))(cfg.gallery.table)
         rows = table.select(split=cfg.gallery.split, role=cfg.gallery.role)
-        views += views_of_rows(rows)
+        views += views_of_rows(rows, trim=bool(cfg.gallery.trim))
         categories = table.categories()
     if cfg.gallery.packshots:
         views += views_of_packshots(Path(cfg.gallery.packshots))
@@ -198,6 +199,15 @@ def _read_enrolment(cfg: DictConfig) -> Enrolment:
         limited(calibration or views, int(cfg.calibration.limit), int(cfg.seed)),
         _taxonomy(cfg, products, categories),
     )
+
+
+def _reader(name: str) -> Callable[[str], RecognitionTable]:
+    try:
+        found: Callable[[str], RecognitionTable] = get_method(name)
+    except (ImportError, ValueError) as fault:
+        known = "facings.data.tables.read_recognition_table, facings.data.adapters.SET.read_SET"
+        raise ConfigError(f"gallery.reader={name!r}: no such function; use e.g. {known}") from fault
+    return found
 
 
 def _taxonomy(

@@ -35,16 +35,13 @@ class View:
     trim: bool = False
 
 
-def views_of_rows(rows: Sequence[RecognitionRow]) -> list[View]:
-    """Rows of a recognition table."""
-    return [
-        View(
-            r.path,
-            r.product_id,
-            None if r.box is None else (r.box[0], r.box[1], r.box[0] + r.box[2], r.box[1] + r.box[3]),
-        )
-        for r in rows
-    ]
+def views_of_rows(rows: Sequence[RecognitionRow], *, trim: bool = False) -> list[View]:
+    """Rows of a recognition table; `trim` is for those that are whole pictures."""
+    views = []
+    for row in rows:
+        corners = None if (b := row.box) is None else (b[0], b[1], b[0] + b[2], b[1] + b[3])
+        views.append(View(row.path, row.product_id, corners, trim and corners is None))
+    return views
 
 
 def views_of_packshots(folder: Path) -> list[View]:

@@ -1,0 +1,50 @@
+"""Snack shelves: the set's own `reid.csv` as a recognition table. Knows nothing of boxes in frames (those are COCO)."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from facings.data.tables import RecognitionRow, RecognitionTable, Role
+from facings.errors import DataError
+
+COLUMNS = ("image", "label", "coarse_label", "split")
+# Its split → the split and role of the contract. Packshots are named by file, but labelled by identity: two files of one
+# brand and flavour in different sizes have one label.
+ROLES: Mapping[str, tuple[str, Role]] = {
+    "train": ("train", "train"),
+    "val": ("val", "query"),
+    "promo": ("promo", "query"),
+    "packshot": ("packshot", "gallery"),
+}
+
+
+def read_snack_shelves(path: Path | str) -> RecognitionTable:
+    """Read `reid.csv` (`image,label,coarse_label,split`); pictures are relative to its folder, the brand is the category.
+
+    Pictures that are missing are left out and listed in `faults`. Raises DataError for a missing file or column, an
+    unknown split, or a table of which no picture is there.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such table; expected snack_shelves/reid.csv with {', '.join(COLUMNS)}")
+    rows: list[RecognitionRow] = []
+    faults: list[str] = []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise DataError(f"{path}: lacks the column {missing[0]!r}; got {reader.fieldnames}")
+        for line, record in enumerate(reader, start=2):
+            if record["split"] not in ROLES:
+                raise DataError(
+                    f"{path}, line {line}: split is {record['split']!r}; expected one of {', '.join(ROLES)}"
+                )
+            split, role = ROLES[record["split"]]
+            picture = path.parent / record["image"]
+            if not picture.is_file():
+                faults.append(f"line {line}: {record['image']} is missing")
+                continue
+            rows.append(RecognitionRow(picture, record["label"], split, role, (record["coarse_label"],)))
+    if not rows:
+        raise DataError(f"{path}: none of its {len(faults)} pictures is there")
+    return RecognitionTable(tuple(rows), str(path), tuple(faults))
