@@ -48,6 +48,11 @@ def test_boxes_are_clipped_and_faults_listed(tmp_path: Path) -> None:
     assert read_coco(table.source, tmp_path, class_agnostic=True).labels == ("product",)
 
 
+def test_a_class_without_samples_keeps_its_number(tmp_path: Path) -> None:
+    table = read_coco(write(tmp_path, [{"bbox": [5, 5, 10, 10], "category_id": 9}]), tmp_path)
+    assert table.labels == ("packaged", "produce") and table.images[0].labels.tolist() == [1]
+
+
 @pytest.mark.parametrize(
     "changes, expected",
     [

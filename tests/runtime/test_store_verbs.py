@@ -124,3 +124,16 @@ def test_recognizer_refuses_what_is_no_frame(tiny_shop: TinyShop) -> None:
     for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(Exception, match="frame"):
             recognizer.run(wrong)
+
+
+def test_a_thousand_products_in_a_frame(tiny_shop: TinyShop, rng: np.random.Generator) -> None:
+    """Crops go through in small batches; a product's vector does not depend on how many others the frame holds."""
+    recognizer = Recognizer(Bundle.open(tiny_shop.bundle))
+    frame = picture(rng, 300, 400)
+    corners = rng.uniform(0, 280, (1000, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(1, 60, (1000, 2))], axis=1).astype(np.float32)
+    vectors = recognizer.embed(frame, boxes)
+    assert vectors.shape == (1000, 32)
+    np.testing.assert_allclose(vectors[[3, 997]], recognizer.embed(frame, boxes[[3, 997]]), atol=1e-5)
+    assert recognizer.match(vectors).items.shape == (1000, 5)
+    assert recognizer.embed(frame, boxes[:0]).shape == (0, 32)
