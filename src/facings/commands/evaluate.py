@@ -20,6 +20,7 @@ from facings.benchmark.frames import label_numbers
 from facings.boxes import xyxy_to_xywh
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
+from facings.commands.headlines import figures_json
 from facings.data.coco import CocoTable, read_coco
 from facings.data.tables import read_recognition_table
 from facings.errors import ConfigError
@@ -57,7 +58,7 @@ def run(cfg: DictConfig) -> Figures:
     folder = run_folder(cfg)
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_environment(folder, seed=int(cfg.seed), data=checksums, command=command_line("evaluate"))
-    atomic_write(folder / "results.json", json.dumps(figures, indent=2) + "\n")
+    atomic_write(folder / "results.json", figures_json(figures))
     if predictions:
         atomic_write(folder / "predictions" / "detections.json", json.dumps(predictions))
     table = Table("figure", "value", title=str(cfg.checkpoint or cfg.bundle))

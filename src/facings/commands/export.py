@@ -1,6 +1,7 @@
 """`facings export`: checkpoints to a bundle that was verified before it got its name."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,7 +170,8 @@ def _load(cfg: DictConfig, role: str) -> Trained | None:
     network = Network(model.eval(), int(config["image_size"]), tuple(config["mean"]), tuple(config["std"]))
     results = checkpoint.parent.parent / "results.json"
     figures = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
-    return Trained(checkpoint, network, config, figures)
+    known = {name: float(value) for name, value in figures.items() if value is not None and math.isfinite(value)}
+    return Trained(checkpoint, network, config, known)
 
 
 def _read_enrolment(cfg: DictConfig) -> Enrolment:

@@ -1,5 +1,7 @@
 """Which figures of a training become a headline record, and what they claim."""
 
+import json
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -29,6 +31,12 @@ def training_claim(identifier: str, figures: Mapping[str, float], task: pl.Light
             low, high = bootstrap_interval(partial(_mean_of, right), len(right))
             metrics[name] |= {"low": low, "high": high}
     return {"claim": claim, "metrics": metrics}
+
+
+def figures_json(figures: Mapping[str, float]) -> str:
+    """Figures as strict JSON: one that has no value (no such objects in the data) is null, not NaN."""
+    plain = {name: float(value) if math.isfinite(value) else None for name, value in figures.items()}
+    return json.dumps(plain, indent=2) + "\n"
 
 
 def _mean_of(values: NDArray[np.float64], index: NDArray[np.int64]) -> float:

@@ -17,7 +17,7 @@ from torch import nn
 from facings.benchmark.record import write_result
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
-from facings.commands.headlines import training_claim
+from facings.commands.headlines import figures_json, training_claim
 from facings.errors import CheckpointError, ConfigError
 from facings.files import atomic_write
 from facings.tasks.callbacks import RecordConfig
@@ -55,7 +55,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     minutes = (time.monotonic() - start) / 60
     figures["minutes"] = minutes
     _save_predictions(task, folder)
-    atomic_write(folder / "results.json", json.dumps(figures, indent=2) + "\n")
+    atomic_write(folder / "results.json", figures_json(figures))
     console.print(results_table(str(cfg.run_name), figures))
     console.print(f"checkpoint: {best_checkpoint(folder)}")
     if cfg.result:

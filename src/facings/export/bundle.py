@@ -141,7 +141,7 @@ def shrink(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
 
 def write_json(path: Path, content: Any) -> None:
     """Readable JSON."""
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _port(value: onnx.ValueInfoProto) -> dict[str, Any]:
