@@ -10,6 +10,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,13 @@ from facings.benchmark.claims import claim_of
 from facings.benchmark.record import write_result
 
 DATA = Path("data/synthetic/quickstart")
+# Headline of the record → figure of the benchmark.
+MEASURED = {
+    "detection_ap50": "ap50",
+    "reid_r1": "recognition_r1",
+    "end_to_end_accuracy": "end_to_end_accuracy",
+    "frame_ms_p50": "frame_ms_p50",
+}
 
 
 def main() -> int:
@@ -114,16 +122,16 @@ def bundle_folder(folder: Path) -> Path:
 
 def headline_figures(folder: Path, minutes: float) -> dict[str, float]:
     """What the chain reached, taken from the benchmark of the exported bundle."""
-    figures = json.loads((folder / "benchmark" / "benchmark.json").read_text())["headline"]
+    figures = benchmark_of(folder)["headline"]
     size = sum(path.stat().st_size for path in bundle_folder(folder).rglob("*") if path.is_file())
-    return {
-        "detection_ap50": figures["ap50"],
-        "reid_r1": figures["recognition_r1"],
-        "end_to_end_accuracy": figures["end_to_end_accuracy"],
-        "frame_ms_p50": figures["frame_ms_p50"],
-        "bundle_mib": size / 2**20,
-        "minutes": minutes,
-    }
+    measured = {name: float(figures[source]) for name, source in MEASURED.items()}
+    return measured | {"bundle_mib": size / 2**20, "minutes": minutes}
+
+
+def benchmark_of(folder: Path) -> dict[str, Any]:
+    """What `facings benchmark` wrote."""
+    content: dict[str, Any] = json.loads((folder / "benchmark" / "benchmark.json").read_text())
+    return content
 
 
 def summary(figures: dict[str, float], took: dict[str, float]) -> Table:
@@ -148,7 +156,13 @@ def summary(figures: dict[str, float], took: dict[str, float]) -> Table:
 def record(identifier: str, figures: dict[str, float], folder: Path) -> None:
     """Write the headline record."""
     claim, names, units = claim_of(identifier, available=sorted(figures))
-    metrics = {name: {"value": figures[name]} | ({"unit": units[name]} if name in units else {}) for name in names}
+    intervals = benchmark_of(folder)["headline_intervals"]
+    metrics: dict[str, dict[str, Any]] = {name: {"value": figures[name]} for name in names}
+    for name, metric in metrics.items():
+        if name in units:
+            metric["unit"] = units[name]
+        if MEASURED.get(name) in intervals:
+            metric["low"], metric["high"] = intervals[MEASURED[name]]
     environment = json.loads((folder / "detection" / "environment.json").read_text())
     recognition = json.loads((folder / "reid" / "environment.json").read_text())
     write_result(
