@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from facings.benchmark.record import cores
 from facings.errors import BundleError
 from facings.metrics.latency import percentiles
 from facings.runtime.recognizer import STAGES
@@ -41,7 +42,6 @@ def measure_latency(
 
     Raises BundleError when the bundle cannot be opened or the process dies.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     request = {"bundle": str(bundle), "images": [str(path) for path in images], "threads": threads}
     before, began = _busy_seconds(), time.perf_counter()
     result = _ask(request | {"warmup": warmup, "repeats": repeats, "spawned": time.time()}, advance)
@@ -53,7 +53,7 @@ def measure_latency(
         "runs": len(runs),
         "frames": len(images),
         "warmup": warmup,
-        "threads": threads or cores,
+        "threads": threads or cores(),
         "products_mean": sum(run["products"] for run in runs) / len(runs),
         "cold_start_ms": result["cold_start"],
         "peak_mib": result["peak_mib"],

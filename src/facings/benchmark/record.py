@@ -119,11 +119,15 @@ def git_state() -> str:
 
 def machine() -> str:
     """Processor, cores, memory, system and the versions that speed depends on, in words, without a host name."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parts = [_processor(), f"{cores} cores", f"{_memory_gib():.0f} GiB", f"{platform.system()} {platform.machine()}"]
+    parts = [_processor(), f"{cores()} cores", f"{_memory_gib():.0f} GiB", f"{platform.system()} {platform.machine()}"]
     parts.append(f"Python {platform.python_version()}")
     parts += [f"{name} {version}" for name, version in versions().items()]
     return ", ".join(parts)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:

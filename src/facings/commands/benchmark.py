@@ -108,8 +108,7 @@ def read_data(cfg: DictConfig) -> Data:
     if cfg.recognition.table:
         path = Path(cfg.recognition.table)
         rows = read_recognition_table(path).select(split=cfg.recognition.split, role=cfg.recognition.role)
-        corners = [(b[0], b[1], b[0] + b[2], b[1] + b[3]) if (b := row.box) is not None else None for row in rows]
-        queries = tuple(Query(r.path, r.product_id, box) for r, box in zip(rows, corners, strict=True))[:limit]
+        queries = tuple(Query(row.path, row.product_id, row.corners) for row in rows)[:limit]
         checksums[path.name] = sha256(path)
     if not frames and not queries:
         raise ConfigError("nothing to ask: give data.annotations with data.images, or recognition.table")

@@ -31,7 +31,7 @@ from facings.metrics.retrieval import retrieval_metrics
 from facings.runtime.bundle import Bundle
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
-from facings.tasks.checkpoint import check_targets, load_model, read_checkpoint
+from facings.tasks.checkpoint import check_targets, checkpoint_config, load_model
 from facings.tasks.detection import DetectionTask
 from facings.tasks.reid import ReidTask
 
@@ -71,7 +71,7 @@ def run(cfg: DictConfig) -> Figures:
 
 def evaluate_checkpoint(cfg: DictConfig) -> tuple[Figures, list[dict[str, Any]], dict[str, str]]:
     """Figures, COCO results (of a detector) and data checksums, through torch."""
-    kind = str(read_checkpoint(cfg.checkpoint)["facings"]["task"])
+    kind, _ = checkpoint_config(cfg.checkpoint)
     model, config = load_model(cfg.checkpoint, kind)
     source = _data_config(cfg, kind, config)
     check_targets(source, DATA_TARGETS, source=str(cfg.checkpoint))

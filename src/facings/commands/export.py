@@ -22,7 +22,7 @@ from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
 from facings.data.coco import read_coco
 from facings.data.tables import RecognitionTable, read_recognition_table
-from facings.data.taxonomy import bare_taxonomy, read_taxonomy
+from facings.data.taxonomy import bare_taxonomy, read_taxonomy, taxonomy_content
 from facings.errors import BundleError, CheckpointError, ConfigError, DataError
 from facings.export.bundle import manifest_of, seal, shrink, write_golden, write_graphs, write_json
 from facings.export.enrolment import (
@@ -88,10 +88,17 @@ def run(cfg: DictConfig) -> Path:
         console.print("exporting the graphs …")
         manifest = _write_contents(beside, cfg, detector, embedder, enrolment.taxonomy)
         with console.status("comparing torch and ONNX Runtime …"):
-            parity = _parity(beside, cfg, images, detector, embedder, limits)
+            recognizer = Recognizer(Bundle.open(beside), threads=cfg.threads)
+            parity = measure_parity(
+                recognizer,
+                images,
+                detector=detector.network if detector else None,
+                embedder=embedder.network if embedder else None,
+                limits=limits,
+            )
         console.print(parity_table(parity))
         require(parity)
-        gallery = _gallery(beside, cfg, enrolment, console) if embedder is not None else None
+        gallery = _gallery(recognizer, enrolment, console) if embedder is not None else None
         recognizer = Recognizer(Bundle.open(beside), threads=cfg.threads)
         golden = [shrink(image, int(cfg.golden.longest)) for image in images[: int(cfg.golden.count)]]
         write_golden(beside, recognizer, golden, limits=limits)
@@ -240,7 +247,7 @@ def _write_contents(
         candidates=int(cfg.candidates),
     )
     write_json(folder / "postprocess.json", _postprocess(cfg))
-    write_json(folder / "taxonomy.json", {"schema": "facings.taxonomy/1", "products": taxonomy})
+    write_json(folder / "taxonomy.json", taxonomy_content(taxonomy))
     sections: dict[str, dict[str, Any] | None] = {"detector": None, "embedder": None}
     if detector is not None:
         top_k = min(int(cfg.top_k), int(detector.network.model.model.num_anchors))  # type: ignore[arg-type, union-attr]
@@ -272,30 +279,12 @@ def _postprocess(cfg: DictConfig) -> dict[str, Any]:
     }
 
 
-def _parity(
-    folder: Path,
-    cfg: DictConfig,
-    images: Sequence[NDArray[np.uint8]],
-    detector: Trained | None,
-    embedder: Trained | None,
-    limits: dict[str, float],
-) -> list[StageParity]:
-    return measure_parity(
-        Recognizer(Bundle.open(folder), threads=cfg.threads),
-        images,
-        detector=detector.network if detector else None,
-        embedder=embedder.network if embedder else None,
-        limits=limits,
-    )
-
-
-def _gallery(folder: Path, cfg: DictConfig, enrolment: Enrolment, console: Console) -> Gallery:
-    recognizer = Recognizer(Bundle.open(folder), threads=cfg.threads)
+def _gallery(recognizer: Recognizer, enrolment: Enrolment, console: Console) -> Gallery:
     views = _embedded(recognizer, enrolment.views, "gallery", console)
     same = enrolment.calibration == enrolment.views
     calibration = views if same else _embedded(recognizer, enrolment.calibration, "calibration", console)
     return create_gallery(
-        folder,
+        recognizer.bundle.path,
         embedder_sha256=recognizer.bundle.embedder_sha256,
         views=enrolment.views,
         vectors=views,

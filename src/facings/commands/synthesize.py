@@ -1,7 +1,6 @@
 """`facings synthesize`: make the embedded default data."""
 
 import json
-import os
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from facings.benchmark.record import cores
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
 from facings.data.synthetic.dataset import SPLITS, Parameters, synthesize
@@ -26,7 +26,7 @@ def run(cfg: DictConfig) -> Path:
         raise ConfigError(f"name={name!r}: expected letters, digits and any of ._-; it becomes a folder's name")
     folder = Path(cfg.paths.data_dir) / "synthetic" / name
     parameters = Parameters(**{field.name: cfg[field.name] for field in fields(Parameters)})
-    workers = int(cfg.workers) if cfg.workers is not None else _cores()
+    workers = int(cfg.workers) if cfg.workers is not None else cores()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task("scenes", total=parameters.train_scenes + parameters.val_scenes)
@@ -57,7 +57,3 @@ def summary(folder: Path) -> Table:
         products = len({entry["product_id"] for entry in objects})
         table.add_row(split, *map(str, (*counts, len(objects) - produce, produce, products)))
     return table
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

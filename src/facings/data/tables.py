@@ -34,6 +34,14 @@ class RecognitionRow:
     box: tuple[float, float, float, float] | None = None
     camera_id: str = ""
 
+    @property
+    def corners(self) -> tuple[float, float, float, float] | None:
+        """`box` as x1, y1, x2, y2."""
+        if self.box is None:
+            return None
+        x, y, width, height = self.box
+        return x, y, x + width, y + height
+
 
 @dataclass(frozen=True)
 class RecognitionTable:

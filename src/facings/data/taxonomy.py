@@ -33,6 +33,11 @@ def read_taxonomy(path: Path | str) -> Products:
     return {product: _entry(product, record, path) for product, record in records.items()}
 
 
+def taxonomy_content(products: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What taxonomy.json holds, as `read_taxonomy` reads it."""
+    return {"schema": SCHEMA, "products": dict(products)}
+
+
 def bare_taxonomy(products: Iterable[str], categories: Mapping[str, tuple[str, ...]]) -> Products:
     """Entries for products of which no more than the category is known."""
     return {p: product_entry(p, category=list(categories.get(p, ()))) for p in sorted(set(products))}

@@ -37,11 +37,7 @@ class View:
 
 def views_of_rows(rows: Sequence[RecognitionRow], *, trim: bool = False) -> list[View]:
     """Rows of a recognition table; `trim` is for those that are whole pictures."""
-    views = []
-    for row in rows:
-        corners = None if (b := row.box) is None else (b[0], b[1], b[0] + b[2], b[1] + b[3])
-        views.append(View(row.path, row.product_id, corners, trim and corners is None))
-    return views
+    return [View(row.path, row.product_id, row.corners, trim and row.box is None) for row in rows]
 
 
 def views_of_packshots(folder: Path) -> list[View]:

@@ -1,5 +1,6 @@
 """A frame with its decision drawn on it. Knows nothing of the truth; Pillow is loaded only when this room is."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from facings.files import atomic_write
 from facings.structures import Decision
 
 # Told apart also by colour-blind eyes (Okabe, Ito: "Color Universal Design", 2008); the text on the box says it too.
@@ -71,10 +73,6 @@ def draw_label(
 
 def write_jpeg(picture: Image.Image, path: Path) -> None:
     """Write the picture beside, then rename; the folder is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        picture.save(beside, "JPEG", quality=90, optimize=True)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=90, optimize=True)
+    atomic_write(path, buffer.getvalue())

@@ -26,7 +26,11 @@ SOLD_BY = ("piece", "weight")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a wrong word is a ConfigError that names the nearest valid ones."""
+    """argparse with the bundle first, as every verb wants it; a wrong word is a ConfigError that names the nearest valid ones."""
+
+    def __init__(self, prog: str, *, description: str) -> None:
+        super().__init__(prog, description=description)
+        self.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see `{self.prog} --help`")
@@ -69,7 +73,6 @@ def predict_parser() -> Parser:
     parser = Parser(
         "facings predict", description="Recognise the products in pictures: decision JSON and annotated picture."
     )
-    parser.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
     parser.add_argument("pictures", type=Path, nargs="+", metavar="IMAGE", help="pictures, or folders of pictures")
     parser.add_argument(
         "--output", type=Path, default=Path("predictions"), help="where to write (default: predictions)"
@@ -113,7 +116,6 @@ def predict(options: argparse.Namespace) -> int:
 
 def enroll_parser() -> Parser:
     parser = Parser("facings enroll", description="Add a product to a bundle's gallery from photos, without training.")
-    parser.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
     parser.add_argument(
         "pictures", type=Path, nargs="+", metavar="PHOTO", help="photos of this product, or folders of them"
     )
@@ -153,7 +155,6 @@ def enroll(options: argparse.Namespace) -> int:
 
 def remove_parser() -> Parser:
     parser = Parser("facings remove", description="Take a product out of a bundle's gallery; older versions keep it.")
-    parser.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
     parser.add_argument("--product", required=True, help="product id")
     parser.add_argument("--reason", default="remove", help="kept in the gallery's version")
     return parser
@@ -172,7 +173,6 @@ def remove(options: argparse.Namespace) -> int:
 
 def verify_parser() -> Parser:
     parser = Parser("facings verify", description="Check a bundle: checksums, schema, operators, golden samples.")
-    parser.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
     parser.add_argument("--threads", type=_count, help="threads of the runtime (default: one a core)")
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
     return parser

@@ -22,6 +22,7 @@ from facings.data.synthetic.planogram import plan
 from facings.data.synthetic.products import Product, assortment
 from facings.data.synthetic.renderer import Renderer, Scene
 from facings.data.tables import RecognitionRow, Role, write_recognition_table
+from facings.data.taxonomy import taxonomy_content
 from facings.errors import ConfigError, DataError
 from facings.files import atomic_folder, sha256
 
@@ -94,7 +95,7 @@ def synthesize(
             rows += _write_split(beside, split, scenes, parameters, advance)
         rows += _write_views(beside, products, {p.product_id for p in trained}, parameters)
         write_recognition_table(rows, beside / "recognition.csv")
-        taxonomy = {"schema": "facings.taxonomy/1", "products": {p.product_id: p.taxonomy() for p in products}}
+        taxonomy = taxonomy_content({p.product_id: p.taxonomy() for p in products})
         _write_json(beside / "taxonomy.json", taxonomy)
         names = [f"instances_{split}.json" for split in SPLITS] + ["recognition.csv", "taxonomy.json"]
         record = {

@@ -271,7 +271,6 @@ def _turned(sprite: Image, angle: float) -> Image:
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
     new = (int(height * sin + width * cos) + 1, int(height * cos + width * sin) + 1)
     matrix[:, 2] += (new[0] / 2 - width / 2, new[1] / 2 - height / 2)
-    # Colour spreads under the transparent rim, or turned edges would go dark.
     return np.asarray(
         cv2.warpAffine(sprite, matrix, new, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8
     )
