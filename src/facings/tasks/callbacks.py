@@ -4,13 +4,17 @@ Knows nothing of a task's contents.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, WeightAveraging
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from facings.errors import ConfigError
+from facings.suggestions import nearest
 
 
 class EMA(WeightAveraging):
@@ -30,7 +34,8 @@ class EMA(WeightAveraging):
             share = min(decay, (1 + n) / (10 + n))
             if not averaged.is_floating_point():
                 return current
-            return averaged * share + current * (1 - share)
+            # Not `averaged * share + current * (1 - share)`: a frozen weight must stay what it is to the last bit.
+            return torch.lerp(averaged, current, 1 - share)
 
         super().__init__(use_buffers=True, avg_fn=average)
 
@@ -57,6 +62,64 @@ class ChannelsLast(Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         pl_module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class Freeze(Callback):
+    """Parameters that do not learn: those whose dotted name begins with one of `prefixes`, at a dot.
+
+    Names start at the task: `model.backbone.conv_stem`, `model.backbone.blocks.0`. With `batch_norm` the batch norms
+    among them also keep their running statistics and normalise by these, during training as at evaluation.
+
+    Raises ConfigError when training starts, for a prefix that fits no parameter or where nothing is left to learn.
+    """
+
+    def __init__(self, prefixes: Sequence[str], batch_norm: bool = True) -> None:
+        self.prefixes, self.batch_norm = tuple(prefixes), batch_norm
+        self._norms: list[nn.Module] = []
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Before the optimizer is made, which takes only what has a gradient."""
+        if stage != "fit":
+            return
+        for prefix in self.prefixes:
+            frozen = [p for name, p in pl_module.named_parameters() if _below(name, prefix)]
+            if not frozen:
+                raise ConfigError(
+                    f"callbacks.freeze.prefixes: no parameter is below {prefix!r}{_near(pl_module, prefix)}"
+                )
+            for parameter in frozen:
+                parameter.requires_grad = False
+        if not any(parameter.requires_grad for parameter in pl_module.parameters()):
+            raise ConfigError(
+                f"callbacks.freeze.prefixes={list(self.prefixes)}: freezes every parameter; leave some to learn"
+            )
+        norms = [(name, module) for name, module in pl_module.named_modules() if isinstance(module, _BatchNorm)]
+        below = [module for name, module in norms if any(_below(name, prefix) for prefix in self.prefixes)]
+        self._norms = below if self.batch_norm else []
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Before every step, because anything may have called `train()` since: it takes microseconds."""
+        for norm in self._norms:
+            norm.eval()
+
+
+def _below(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def _near(module: nn.Module, prefix: str) -> str:
+    """What may have been meant: the children of the deepest part of `prefix` that exists."""
+    here = ""
+    children = dict(module.named_children())
+    for part in prefix.split("."):
+        if part not in children:
+            break
+        here, module = f"{here}{part}.", children[part]
+        children = dict(module.named_children())
+    names = [here + name for name in children] or [here + name for name, _ in module.named_parameters()]
+    return nearest(prefix, names) or f"; {here.rstrip('.') or 'the task'} has: {', '.join(names)}"
 
 
 class SameBatches(Callback):
