@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facings.data.outlines import Segmentation, checked, mask_area, to_rle
 from facings.errors import DataError
 from facings.files import sha256
 
 
 @dataclass(frozen=True)
 class CocoImage:
-    """One picture and its objects: `boxes` (N, 4) float32 xyxy pixels, clipped to the picture; `labels` (N,) int64."""
+    """One picture and its objects: `boxes` (N, 4) float32 xyxy pixels, clipped to the picture; `labels` (N,) int64.
+
+    `segmentations`: an outline (COCO polygons or RLE) for each object, None where it has none. `attributes`: what is known
+    of each object's yes-or-no properties.
+    """
 
     image_id: int
     path: Path
@@ -25,6 +31,19 @@ class CocoImage:
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
     product_ids: tuple[str | None, ...]
+    segmentations: tuple[Segmentation | None, ...] = ()
+    attributes: tuple[Mapping[str, bool], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Object:
+    """A usable annotation: `box` xyxy pixels."""
+
+    box: list[float]
+    label: int
+    product_id: str | None
+    segmentation: Segmentation | None
+    attributes: Mapping[str, bool]
 
 
 @dataclass(frozen=True)
@@ -47,22 +66,41 @@ class CocoTable:
         """The number of objects a picture that `share` of the pictures do not exceed."""
         return float(np.quantile([len(image.labels) for image in self.images], share))
 
+    @property
+    def outlined(self) -> bool:
+        """Whether there is an object with an outline."""
+        return any(s is not None for image in self.images for s in image.segmentations)
+
+    def class_counts(self) -> list[int]:
+        """Objects of each label."""
+        labels = np.concatenate([image.labels for image in self.images])
+        return np.bincount(labels, minlength=len(self.labels)).tolist()
+
     def ground_truth(self) -> dict[str, Any]:
-        """The boxes as a COCO dict with contiguous ids, category ids = label number + 1, for the evaluator."""
+        """The objects as a COCO dict with contiguous ids, category ids = label number + 1, for the evaluator.
+
+        In a table with outlines every object has a `segmentation` (RLE; its box where it has no outline), and `area` is
+        that of its mask, as COCO's size classes want it; else `area` is the box's.
+        """
+        outlined = self.outlined
         annotations: list[dict[str, Any]] = []
         for image in self.images:
-            for box, label in zip(image.boxes.tolist(), image.labels.tolist(), strict=True):
+            for number, (box, label) in enumerate(zip(image.boxes.tolist(), image.labels.tolist(), strict=True)):
                 width, height = box[2] - box[0], box[3] - box[1]
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": image.image_id,
-                        "category_id": label + 1,
-                        "bbox": [box[0], box[1], width, height],
-                        "area": width * height,
-                        "iscrowd": 0,
-                    }
-                )
+                entry = {
+                    "id": len(annotations) + 1,
+                    "image_id": image.image_id,
+                    "category_id": label + 1,
+                    "bbox": [box[0], box[1], width, height],
+                    "area": width * height,
+                    "iscrowd": 0,
+                }
+                if outlined:
+                    x1, y1, x2, y2 = box
+                    segmentation = image.segmentations[number] or [[x1, y1, x2, y1, x2, y2, x1, y2]]
+                    entry["segmentation"] = to_rle(segmentation, image.height, image.width)
+                    entry["area"] = mask_area(entry["segmentation"], image.height, image.width)
+                annotations.append(entry)
         images = [
             {"id": i.image_id, "file_name": i.path.name, "width": i.width, "height": i.height} for i in self.images
         ]
@@ -76,7 +114,8 @@ def read_coco(
     """Read COCO instances; with `class_agnostic` every object is a `product`.
 
     Boxes that leave the picture are clipped; those without area (under one pixel wide or high after clipping), outside
-    the picture, of an unknown picture, or marked `iscrowd` are left out. Each such case is a line of `faults`.
+    the picture, of an unknown picture, or marked `iscrowd` are left out; an outline that cannot be read is left out of its
+    object. Each such case is a line of `faults`.
 
     Raises DataError for a missing or malformed file, a split without pictures or without a usable box, a category id
     that the file does not define, and pictures that are missing from the folder.
@@ -89,7 +128,7 @@ def read_coco(
     if not records:
         raise DataError(f"{source}: 'images' is empty; a split needs a picture or more")
     faults: list[str] = []
-    objects: dict[int, list[tuple[list[float], int, str | None]]] = {identifier: [] for identifier in records}
+    objects: dict[int, list[_Object]] = {identifier: [] for identifier in records}
     for annotation in content["annotations"]:
         found = _object(annotation, records, number_of, source, faults)
         if found is not None:
@@ -138,8 +177,8 @@ def _object(
     number_of: dict[int, int],
     source: Path,
     faults: list[str],
-) -> tuple[list[float], int, str | None] | None:
-    """The clipped box, label number and product id of an annotation, or None with a fault noted."""
+) -> _Object | None:
+    """A usable annotation, its box clipped, or None with a fault noted."""
     name = f"annotation {annotation.get('id')}"
     if annotation.get("category_id") not in number_of:
         raise DataError(
@@ -166,16 +205,28 @@ def _object(
     if max(abs(a - b) for a, b in zip(clipped, corners, strict=True)) > 1:
         faults.append(f"{name}: box {box} leaves its picture of {limits[0]:g} x {limits[1]:g}, clipped")
     product = annotation.get("product_id")
-    return clipped, number_of[int(annotation["category_id"])], None if product is None else str(product)
+    segmentation, fault = checked(annotation.get("segmentation"), int(record["height"]), int(record["width"]))
+    if fault:
+        faults.append(f"{name}: {fault}, {'the rest is used' if segmentation else 'used without an outline'}")
+    known = annotation.get("attributes")
+    return _Object(
+        box=clipped,
+        label=number_of[int(annotation["category_id"])],
+        product_id=None if product is None else str(product),
+        segmentation=segmentation,
+        attributes={str(k): bool(v) for k, v in known.items() if v is not None} if isinstance(known, dict) else {},
+    )
 
 
-def _image(record: dict[str, Any], folder: Path, objects: list[tuple[list[float], int, str | None]]) -> CocoImage:
+def _image(record: dict[str, Any], folder: Path, objects: list[_Object]) -> CocoImage:
     return CocoImage(
         image_id=int(record["id"]),
         path=folder / str(record["file_name"]),
         width=int(record["width"]),
         height=int(record["height"]),
-        boxes=np.array([box for box, _, _ in objects], np.float32).reshape(-1, 4),
-        labels=np.array([label for _, label, _ in objects], np.int64),
-        product_ids=tuple(product for _, _, product in objects),
+        boxes=np.array([found.box for found in objects], np.float32).reshape(-1, 4),
+        labels=np.array([found.label for found in objects], np.int64),
+        product_ids=tuple(found.product_id for found in objects),
+        segmentations=tuple(found.segmentation for found in objects),
+        attributes=tuple(found.attributes for found in objects),
     )

@@ -13,6 +13,8 @@ from torch.utils.data import Dataset
 
 from facings.boxes import to_input
 from facings.data.coco import CocoImage, CocoTable
+from facings.data.frames import Frame, copy_paste, extents, mosaic
+from facings.data.outlines import identity_map
 from facings.data.samplers import Draw
 from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import DataError
@@ -20,10 +22,15 @@ from facings.runtime.images import read_image
 
 
 class DetectionDataset(Dataset[dict[str, Any]]):
-    """Frames as `pixels` (3, S, S) float32, `boxes` (N, 4) xyxy in input pixels, `labels` (N,), `image_id`, `transform` (4,).
+    """Frames as `pixels` (3, S, S) float32, `boxes` (N, 4) xyxy in input pixels, `labels` (N,), `image_id`, `transform` (4,);
+    of outlined data also `masks` (S, S) int16, n + 1 where object n is seen, and `attributes` (N, T) where some are asked for.
 
     With an augmentation (training) items are addressed by `Draw`s, whose seed fixes it; frames are kept in memory,
-    their longer side shrunk to `cache_size` pixels (0 keeps nothing). Without, items pass the evaluation letterbox.
+    their longer side shrunk to `cache_size` pixels (0 keeps nothing). Without, items pass the evaluation letterbox and
+    carry no masks: those are judged in the original picture.
+
+    `mosaic`, `copy_paste`: the chance of an item to be made of four frames, and to get objects of another frame;
+    `mosaic_side`: side of a quarter in pixels. `attributes`: names of properties, see `CocoImage.attributes`.
     """
 
     def __init__(
@@ -35,12 +42,17 @@ class DetectionDataset(Dataset[dict[str, Any]]):
         std: Sequence[float],
         augmentation: A.Compose | None = None,
         mosaic: float = 0.0,
+        mosaic_side: int | None = None,
+        copy_paste: float = 0.0,
         cache_size: int = 0,
+        attributes: Sequence[str] = (),
     ) -> None:
         self.table, self.image_size = table, image_size
         self.mean, self.std = tuple(mean), tuple(std)
-        self.augmentation, self.mosaic, self.cache_size = augmentation, mosaic, cache_size
-        self._cache: dict[int, tuple[NDArray[np.uint8], NDArray[np.float32]]] = {}
+        self.augmentation, self.cache_size, self.attributes = augmentation, cache_size, tuple(attributes)
+        self.mosaic, self.mosaic_side, self.copy_paste = mosaic, mosaic_side or image_size, copy_paste
+        self.outlined = table.outlined
+        self._cache: dict[int, Frame] = {}
 
     def __len__(self) -> int:
         return len(self.table.images)
@@ -50,55 +62,40 @@ class DetectionDataset(Dataset[dict[str, Any]]):
             return self._evaluation_item(int(item) if not isinstance(item, Draw) else item.number)
         if not isinstance(item, Draw):
             raise TypeError("a training dataset is addressed by Draw(index, seed), so that augmentation repeats")
-        image, boxes, labels = self._frame(item)
-        self.augmentation.set_random_seed(item.seed)
-        out = self.augmentation(image=image, bboxes=boxes, labels=labels)
-        kept = np.array(out["bboxes"], np.float32).reshape(-1, 4)
-        record = self.table.images[item.number]
+        frame = augmented(self._frame(item), self.augmentation, item.seed)
         transform = np.array([1, 1, 0, 0], np.float32)
-        return self._item(out["image"], kept, np.array(out["labels"], np.int64), record.image_id, transform)
+        return self._item(frame, self.table.images[item.number].image_id, transform)
 
     def _evaluation_item(self, index: int) -> dict[str, Any]:
         record = self.table.images[index]
         square, transform = letterbox(self._read(record), self.image_size)
-        return self._item(square, to_input(record.boxes, transform), record.labels, record.image_id, transform)
+        frame = Frame(square, to_input(record.boxes, transform), record.labels, self._attributes(record))
+        return self._item(frame, record.image_id, transform)
 
-    def _item(
-        self,
-        square: NDArray[np.uint8],
-        boxes: NDArray[np.float32],
-        labels: NDArray[np.int64],
-        image_id: int,
-        transform: NDArray[np.float32],
-    ) -> dict[str, Any]:
-        return {
-            "pixels": torch.from_numpy(normalise(square, self.mean, self.std)),
-            "boxes": torch.from_numpy(np.ascontiguousarray(boxes, np.float32)),
-            "labels": torch.from_numpy(labels.astype(np.int64)),
+    def _item(self, frame: Frame, image_id: int, transform: NDArray[np.float32]) -> dict[str, Any]:
+        item = {
+            "pixels": torch.from_numpy(normalise(frame.image, self.mean, self.std)),
+            "boxes": torch.from_numpy(np.ascontiguousarray(frame.boxes, np.float32)),
+            "labels": torch.from_numpy(frame.labels.astype(np.int64)),
             "image_id": image_id,
             "transform": torch.from_numpy(transform),
         }
+        if frame.identities is not None:
+            item["masks"] = torch.from_numpy(np.ascontiguousarray(frame.identities))
+        if self.attributes:
+            item["attributes"] = torch.from_numpy(frame.attributes)
+        return item
 
-    def _frame(self, draw: Draw) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
-        """The drawn frame, or with chance `mosaic` four frames side by side (Bochkovskiy et al.: "YOLOv4", 2020)."""
+    def _frame(self, draw: Draw) -> Frame:
+        """The drawn frame, or one made of it and others."""
         rng = np.random.default_rng(draw.seed)
-        if rng.random() >= self.mosaic:
-            image, boxes = self._shrunk(draw.number)
-            return image, boxes, self.table.images[draw.number].labels
-        indices = [draw.number, *(int(i) for i in rng.integers(0, len(self), 3))]
-        frames = [self._shrunk(index) for index in indices]
-        side = self.image_size
-        canvas = np.full((2 * side, 2 * side, 3), 127, np.uint8)
-        placed = []
-        for (image, boxes), corner in zip(frames, ((0, 0), (side, 0), (0, side), (side, side)), strict=True):
-            scale = side / max(image.shape[:2])
-            width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-            left, top = corner[0] + (side - width) // 2, corner[1] + (side - height) // 2
-            shrunk = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-            canvas[top : top + height, left : left + width] = np.asarray(shrunk)
-            placed.append(boxes * scale + np.array([left, top, left, top], np.float32))
-        labels = np.concatenate([self.table.images[index].labels for index in indices])
-        return canvas, np.concatenate(placed).astype(np.float32), labels
+        frame = self._shrunk(draw.number)
+        if rng.random() < self.mosaic:
+            others = [self._shrunk(int(i)) for i in rng.integers(0, len(self), 3)]
+            frame = mosaic([frame, *others], self.mosaic_side)
+        if self.copy_paste and rng.random() < self.copy_paste:
+            frame = copy_paste(frame, self._shrunk(int(rng.integers(0, len(self)))), rng)
+        return frame
 
     def _read(self, record: CocoImage) -> NDArray[np.uint8]:
         image = read_image(record.path)
@@ -109,7 +106,13 @@ class DetectionDataset(Dataset[dict[str, Any]]):
             )
         return image
 
-    def _shrunk(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def _attributes(self, record: CocoImage) -> NDArray[np.float32]:
+        """(N, T) 0 or 1, nan where the data does not say."""
+        known = record.attributes or ({},) * len(record.labels)
+        rows = [[float(entry[name]) if name in entry else np.nan for name in self.attributes] for entry in known]
+        return np.array(rows, np.float32).reshape(len(record.labels), len(self.attributes))
+
+    def _shrunk(self, index: int) -> Frame:
         if index in self._cache:
             return self._cache[index]
         record = self.table.images[index]
@@ -120,9 +123,14 @@ class DetectionDataset(Dataset[dict[str, Any]]):
             size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
             boxes = boxes * np.tile(np.array([size[0] / image.shape[1], size[1] / image.shape[0]], np.float32), 2)
             image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+        identities = None
+        if self.outlined:
+            extent = (record.height, record.width)
+            identities = identity_map(record.segmentations, extent, (image.shape[0], image.shape[1]))
+        frame = Frame(image, boxes, record.labels, self._attributes(record), identities)
         if self.cache_size:
-            self._cache[index] = (image, boxes)
-        return image, boxes
+            self._cache[index] = frame
+        return frame
 
     def warm(self) -> None:
         """Decode every frame into the cache before workers are forked."""
@@ -131,8 +139,28 @@ class DetectionDataset(Dataset[dict[str, Any]]):
                 self._shrunk(index)
 
 
+def augmented(frame: Frame, augmentation: A.Compose, seed: int) -> Frame:
+    """The frame after a pipeline over `image`, `bboxes`, `labels` and `mask`; boxes fit the outlines that are left."""
+    augmentation.set_random_seed(seed)
+    # The pipeline carries object numbers for labels, so that the map and the attributes can follow the boxes it keeps.
+    inputs = {"image": frame.image, "bboxes": frame.boxes, "labels": np.arange(len(frame))}
+    if frame.identities is not None:
+        inputs["mask"] = frame.identities
+    out = augmentation(**inputs)
+    index = np.array(out["labels"], np.int64).reshape(-1)
+    boxes = np.array(out["bboxes"], np.float32).reshape(-1, 4)
+    moved = Frame(out["image"], frame.boxes, frame.labels, frame.attributes, out.get("mask")).keep(index, boxes)
+    if moved.identities is None:
+        return moved
+    # A box that was turned or cropped with its object's corners is wider than the object.
+    seen = extents(moved.identities, len(moved))
+    fitting = np.where((seen[:, 2] > seen[:, 0])[:, None], seen, moved.boxes).astype(np.float32)
+    return Frame(moved.image, fitting, moved.labels, moved.attributes, moved.identities)
+
+
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Stack what has one shape; boxes and labels stay lists, one entry a frame."""
+    """Stack what has one shape; what counts objects stays a list, one entry a frame."""
     stacked: dict[str, Any] = {key: torch.stack([item[key] for item in items]) for key in ("pixels", "transform")}
-    lists: dict[str, list[Tensor]] = {key: [item[key] for item in items] for key in ("boxes", "labels")}
+    names = [key for key in ("boxes", "labels", "masks", "attributes") if key in items[0]]
+    lists: dict[str, list[Tensor]] = {key: [item[key] for item in items] for key in names}
     return stacked | lists | {"image_id": [int(item["image_id"]) for item in items]}

@@ -19,7 +19,7 @@ class CocoDetectionDataModule(pl.LightningDataModule):
     """`train`, `val`, `test`: each `{annotations: FILE.json, images: FOLDER}`; `test` null means `val`.
 
     `samples_per_epoch`: frames an epoch, drawn in whole shuffled rounds; null is one round. Small sets want many rounds.
-    `mosaic`: chance of a training item to be four frames in one.
+    `mosaic`, `mosaic_side`, `copy_paste`, `attributes`: see `DetectionDataset`.
     """
 
     def __init__(
@@ -38,6 +38,9 @@ class CocoDetectionDataModule(pl.LightningDataModule):
         class_agnostic: bool = False,
         samples_per_epoch: int | None = None,
         mosaic: float = 0.0,
+        mosaic_side: int | None = None,
+        copy_paste: float = 0.0,
+        attributes: Sequence[str] = (),
         cache_size: int = 1280,
         workers: int = 0,
     ) -> None:
@@ -53,7 +56,12 @@ class CocoDetectionDataModule(pl.LightningDataModule):
                 )
         self.augmentation, self.image_size, self.mean, self.std = augmentation, image_size, mean, std
         self.batch_size, self.eval_batch_size, self.seed, self.workers = batch_size, eval_batch_size, seed, workers
-        self.samples_per_epoch, self.mosaic, self.cache_size = samples_per_epoch, mosaic, cache_size
+        self.samples_per_epoch, self.cache_size = samples_per_epoch, cache_size
+        self.mosaic, self.mosaic_side, self.copy_paste, self.attributes = mosaic, mosaic_side, copy_paste, attributes
+        if copy_paste and not self.train_table.outlined:
+            raise ConfigError(
+                f"data.copy_paste={copy_paste}: {self.train_table.source} holds no outlines to cut objects out by; set it to 0"
+            )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -114,5 +122,8 @@ class CocoDetectionDataModule(pl.LightningDataModule):
             std=self.std,
             augmentation=augmentation,
             mosaic=self.mosaic if training else 0.0,
+            mosaic_side=self.mosaic_side,
+            copy_paste=self.copy_paste if training else 0.0,
+            attributes=self.attributes,
             cache_size=self.cache_size if training else 0,
         )

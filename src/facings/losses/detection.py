@@ -3,21 +3,27 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torchvision.ops import complete_box_iou_loss
 
 from facings.losses.assignment import Assignment, task_aligned
+from facings.losses.masks import mask_loss, mask_targets
 
 Target = Mapping[str, Tensor]
 
 
 class DetectionLoss(nn.Module):
-    """Class, box and distribution losses of both branches, summed.
+    """Class, box, distribution, mask and attribute losses of both branches, summed.
 
-    Class: binary cross-entropy against the assignment's quality. Box: CIoU (Zheng et al.: "Distance-IoU Loss", AAAI
-    2020). Distribution: Li et al.: "Generalized Focal Loss", eq. 6. Box terms are weighted by quality, everything is
-    divided by the batch's sum of qualities. The branches differ only in how many anchors an object takes.
+    Class: binary cross-entropy against the assignment's quality, each class weighted by `class_weights` if given. Box:
+    CIoU (Zheng et al.: "Distance-IoU Loss", AAAI 2020). Distribution: Li et al.: "Generalized Focal Loss", eq. 6. These
+    are weighted by quality and divided by the batch's sum of qualities. Mask: see `mask_loss`, mean over at most
+    `masks_a_picture` anchors a picture, drawn by chance. Attributes: cross-entropy over the answers that are known. The
+    branches differ only in how many anchors an object takes; prototypes learn from the one-to-many branch alone.
+
+    Under distributed training the divisors are those of the global batch, so that the mean over processes of the loss is
+    the loss of one process with all pictures.
     """
 
     def __init__(
@@ -26,12 +32,18 @@ class DetectionLoss(nn.Module):
         class_weight: float = 0.5,
         box_weight: float = 7.5,
         distribution_weight: float = 1.5,
+        mask_weight: float = 2.5,
+        attribute_weight: float = 0.5,
         one_to_many_anchors: int = 10,
         one_to_one_weight: float = 1.0,
+        masks_a_picture: int = 128,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        self.class_weight, self.box_weight = class_weight, box_weight
-        self.distribution_weight, self.one_to_one_weight = distribution_weight, one_to_one_weight
+        self.class_weight, self.box_weight, self.distribution_weight = class_weight, box_weight, distribution_weight
+        self.mask_weight, self.attribute_weight = mask_weight, attribute_weight
+        self.one_to_one_weight, self.masks_a_picture = one_to_one_weight, masks_a_picture
+        self.class_weights = None if class_weights is None else torch.tensor(list(class_weights), dtype=torch.float32)
         self.anchors_an_object = {"one_to_many": one_to_many_anchors, "one_to_one": 1}
 
     def forward(
@@ -39,20 +51,25 @@ class DetectionLoss(nn.Module):
         raw: Mapping[str, Tensor],
         targets: Sequence[Target],
         *,
-        anchors: Tensor,
-        strides: Tensor,
-        decode: Callable[[Tensor], Tensor],
+        decode: Callable[[Tensor, Tensor, Tensor], Tensor],
     ) -> dict[str, Tensor]:
         """Losses by name, and their sum as `loss`.
 
-        `raw`: the detector's output; `targets`: for each picture `boxes` (M, 4) xyxy in input pixels and `labels` (M,);
-        `anchors` (A, 2) and `strides` (A,) in pixels; `decode`: distance logits → boxes.
+        `raw`: the detector's output; `targets`: for each picture `boxes` (M, 4) xyxy in input pixels, `labels` (M,) and
+        where there are any `masks` (H, W), m + 1 at the pixels of object m, and `attributes` (M, T), 0, 1 or nan for not
+        known; `decode`: distance logits, anchors, strides → boxes.
         """
         losses: dict[str, Tensor] = {}
-        total = torch.zeros((), device=anchors.device)
+        total = torch.zeros((), device=raw["anchors"].device)
         for branch, top_k in self.anchors_an_object.items():
-            logits, distances = raw[f"{branch}/logits"].float(), raw[f"{branch}/distances"].float()
-            parts = self._branch(logits, distances, targets, anchors, strides, decode(distances), top_k)
+            own = {
+                name.removeprefix(f"{branch}/"): v.float() for name, v in raw.items() if name.startswith(f"{branch}/")
+            }
+            if "prototypes" in raw:
+                prototypes = raw["prototypes"].float()
+                own["prototypes"] = prototypes if branch == "one_to_many" else prototypes.detach()
+            boxes = decode(own["distances"], raw["anchors"], raw["strides"])
+            parts = self._branch(own, boxes, raw["anchors"], raw["strides"], targets, top_k)
             weight = self.one_to_one_weight if branch == "one_to_one" else 1.0
             losses |= {f"{branch}/{name}": value.detach() for name, value in parts.items()}
             total = total + weight * torch.stack(list(parts.values())).sum()
@@ -61,35 +78,93 @@ class DetectionLoss(nn.Module):
 
     def _branch(
         self,
-        logits: Tensor,
-        distances: Tensor,
-        targets: Sequence[Target],
+        raw: Mapping[str, Tensor],
+        boxes: Tensor,
         anchors: Tensor,
         strides: Tensor,
-        boxes: Tensor,
+        targets: Sequence[Target],
         top_k: int,
     ) -> dict[str, Tensor]:
+        logits, distances = raw["logits"], raw["distances"]
         assigned = [
             task_aligned(logit.sigmoid(), box, anchors, target["boxes"], target["labels"], top_k=top_k)
             for logit, box, target in zip(logits.detach(), boxes.detach(), targets, strict=True)
         ]
         quality = torch.stack([part.quality for part in assigned])
-        total = quality.sum().clamp(min=1.0)
-        class_loss = F.binary_cross_entropy_with_logits(logits, quality, reduction="sum") / total
+        total = global_mean(quality.sum()).clamp(min=1.0)
+        entropy = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
+        if self.class_weights is not None:
+            entropy = entropy * self.class_weights.to(entropy.device)
+        losses = {"class": entropy.sum() / total * self.class_weight}
         positive = torch.stack([part.positive for part in assigned])
         wanted = torch.cat([_boxes_of(part, t) for part, t in zip(assigned, targets, strict=True)])
         if len(wanted) == 0:
+            # Every output stays part of the sum: distributed training waits for a gradient of each parameter.
             nothing = distances.sum() * 0.0
-            return {"class": class_loss * self.class_weight, "box": nothing, "distribution": nothing}
-        weights = quality.sum(dim=-1)[positive]
-        box_loss = (complete_box_iou_loss(boxes[positive], wanted) * weights).sum() / total
-        index = positive.nonzero()[:, 1]
-        distribution_loss = _distribution_loss(distances[positive], anchors[index], strides[index], wanted)
-        return {
-            "class": class_loss * self.class_weight,
-            "box": box_loss * self.box_weight,
-            "distribution": (distribution_loss * weights).sum() / total * self.distribution_weight,
-        }
+            losses |= {"box": nothing, "distribution": nothing}
+        else:
+            weights = quality.sum(dim=-1)[positive]
+            box_loss = (complete_box_iou_loss(boxes[positive], wanted) * weights).sum() / total
+            index = positive.nonzero()[:, 1]
+            distribution_loss = _distribution_loss(distances[positive], anchors[index], strides[index], wanted)
+            losses["box"] = box_loss * self.box_weight
+            losses["distribution"] = (distribution_loss * weights).sum() / total * self.distribution_weight
+        if "coefficients" in raw:
+            losses["mask"] = self._masks(raw["coefficients"], raw["prototypes"], assigned, targets) * self.mask_weight
+        if "attributes" in raw:
+            losses["attributes"] = _attributes(raw["attributes"], assigned, targets) * self.attribute_weight
+        return losses
+
+    def _masks(
+        self, coefficients: Tensor, prototypes: Tensor, assigned: Sequence[Assignment], targets: Sequence[Target]
+    ) -> Tensor:
+        """Mean mask loss over the anchors whose object has a mask."""
+        summed, count = coefficients.sum() * 0.0 + prototypes.sum() * 0.0, 0
+        for number, (part, target) in enumerate(zip(assigned, targets, strict=True)):
+            if "masks" not in target:
+                continue
+            outlined = torch.unique(target["masks"])
+            outlined = outlined[outlined > 0].long() - 1
+            index = (part.positive & torch.isin(part.object, outlined)).nonzero().squeeze(1)
+            if len(index) > self.masks_a_picture:
+                index = index[torch.randperm(len(index), device=index.device)[: self.masks_a_picture]]
+            if not len(index):
+                continue
+            numbers, which = torch.unique(part.object[index], return_inverse=True)
+            shape = (int(prototypes.shape[-2]), int(prototypes.shape[-1]))
+            wanted = mask_targets(target["masks"], numbers, shape)
+            cell = target["masks"].shape[0] / shape[0]
+            windows = target["boxes"][numbers] / cell
+            values = mask_loss(coefficients[number][index], prototypes[number], wanted[which], windows[which])
+            summed, count = summed + values.sum(), count + len(index)
+        return summed / global_mean(torch.tensor(float(count), device=summed.device)).clamp(min=1.0)
+
+
+def global_mean(value: Tensor) -> Tensor:
+    """The mean over the processes of a distributed training; the value itself without one."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return value
+    summed = value.detach().clone()
+    distributed.all_reduce(summed)
+    return summed / distributed.get_world_size()
+
+
+def _attributes(logits: Tensor, assigned: Sequence[Assignment], targets: Sequence[Target]) -> Tensor:
+    """Mean cross-entropy over the known answers of all positive anchors."""
+    positive = torch.stack([part.positive for part in assigned])
+    unknown = torch.full((1, logits.shape[-1]), float("nan"), device=logits.device)
+    wanted = torch.cat(
+        [
+            target["attributes"][part.object[part.positive]]
+            if "attributes" in target
+            else unknown.expand(int(part.positive.sum()), -1)
+            for part, target in zip(assigned, targets, strict=True)
+        ]
+    )
+    known = ~wanted.isnan()
+    count = global_mean(known.sum().float()).clamp(min=1.0)
+    entropy = F.binary_cross_entropy_with_logits(logits[positive], wanted.nan_to_num(), reduction="none")
+    return (entropy * known).sum() / count + logits.sum() * 0.0
 
 
 def _boxes_of(part: Assignment, target: Target) -> Tensor:

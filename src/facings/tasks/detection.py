@@ -31,7 +31,7 @@ class DetectionTask(pl.LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        loss: nn.Module,
+        loss: nn.Module | None,
         *,
         optimizer: Callable[..., torch.optim.Optimizer],
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
@@ -57,17 +57,24 @@ class DetectionTask(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         pixels = batch["pixels"].contiguous(memory_format=torch.channels_last)
-        targets = [{"boxes": b, "labels": n} for b, n in zip(batch["boxes"], batch["labels"], strict=True)]
-        model: Any = self.model
-        losses = self.loss(
-            model(pixels), targets, anchors=model.anchors, strides=model.anchor_strides, decode=model.decode
-        )
+        targets = targets_of(batch)
+        losses = self._losses(pixels, targets)
         size = len(targets)
         self.log("train/loss", losses["loss"], prog_bar=True, on_step=True, on_epoch=True, batch_size=size)
         parts = {f"train/{name}": value for name, value in losses.items() if name != "loss"}
         self.log_dict(parts, on_step=False, on_epoch=True, batch_size=size)
         loss: Tensor = losses["loss"]
         return loss
+
+    def _losses(self, pixels: Tensor, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """By the loss of the configuration, or by the model's own where it has one (the baselines)."""
+        model: Any = self.model
+        losses: dict[str, Tensor] = (
+            model.losses(pixels, targets)
+            if self.loss is None
+            else self.loss(model(pixels), targets, decode=model.decode)
+        )
+        return losses
 
     def on_validation_epoch_start(self) -> None:
         self.predictions = []
@@ -79,7 +86,7 @@ class DetectionTask(pl.LightningModule):
         pixels = batch["pixels"].contiguous(memory_format=torch.channels_last)
         model: Any = self.model
         outputs = model.predict(pixels, branch=self.branch, top_k=self.top_k, nms_iou=self.nms_iou)
-        boxes, scores, labels = (output.float().cpu().numpy() for output in outputs)
+        boxes, scores, labels = (outputs[name].float().cpu().numpy() for name in ("boxes", "scores", "labels"))
         size = pixels.shape[-1]
         for i, image_id in enumerate(batch["image_id"]):
             kept = scores[i] >= MIN_SCORE
@@ -131,3 +138,9 @@ def check_capacity(capacity: int, crowding: float) -> None:
             f"the detector reports at most {capacity} boxes a frame (top_k and anchors), but 99.9 % of the pictures "
             f"hold up to {crowding:.0f} objects; raise task.module.top_k or image_size"
         )
+
+
+def targets_of(batch: Mapping[str, Any]) -> list[dict[str, Tensor]]:
+    """A batch's truth, one dict a frame: `boxes`, `labels`, and `masks`, `attributes` where the data has them."""
+    names = [name for name in ("boxes", "labels", "masks", "attributes") if name in batch]
+    return [dict(zip(names, values, strict=True)) for values in zip(*(batch[name] for name in names), strict=True)]

@@ -1,5 +1,6 @@
 """The dense detector: anchor-free, one stage, one-to-many and one-to-one branches. Knows nothing of losses or data."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -8,11 +9,12 @@ from torchvision.ops import nms
 
 from facings.errors import ConfigError
 from facings.models.backbones import Pretrained, create_backbone
-from facings.models.heads import DecoupledHead
+from facings.models.heads import DecoupledHead, PrototypeHead
 from facings.models.necks import PAFPN
 
 Branch = Literal["one_to_one", "one_to_many"]
 STRIDES = (8, 16, 32)
+DETAIL_STRIDE = 4
 
 
 class DenseDetector(nn.Module):
@@ -22,7 +24,9 @@ class DenseDetector(nn.Module):
     maps, gives one box an object and needs none (Wang et al.: "YOLOv10: Real-Time End-to-End Object Detection",
     NeurIPS 2024). Both live in one checkpoint.
 
-    `image_size`: side of the square input in pixels, a multiple of 32.
+    `image_size`: side of the square input in pixels, a multiple of 32, for evaluation and export; training may show other
+    sizes. `prototypes`: how many mask prototypes both heads combine, 0 for boxes alone. `attributes`: names of yes-or-no
+    properties that each box gets an answer to ("packaged", "bagged").
     """
 
     anchors: Tensor
@@ -42,31 +46,47 @@ class DenseDetector(nn.Module):
         bins: int = 16,
         out_indices: tuple[int, int, int] = (2, 3, 4),
         drop_path_rate: float = 0.0,
+        prototypes: int = 0,
+        attributes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if image_size % STRIDES[-1]:
             raise ConfigError(f"image_size={image_size}: expected a multiple of {STRIDES[-1]}")
         if num_classes < 1:
             raise ConfigError(f"num_classes={num_classes}: expected 1 or more")
+        if prototypes < 0:
+            raise ConfigError(f"prototypes={prototypes}: expected 0 (no masks) or more")
         self.num_classes, self.image_size, self.bins = num_classes, image_size, bins
+        self.attributes = tuple(attributes)
+        indices = (min(out_indices) - 1, *out_indices) if prototypes else tuple(out_indices)
         self.backbone = create_backbone(
-            backbone,
-            pretrained=pretrained,
-            features_only=True,
-            out_indices=tuple(out_indices),
-            drop_path_rate=drop_path_rate,
+            backbone, pretrained=pretrained, features_only=True, out_indices=indices, drop_path_rate=drop_path_rate
         )
         info = self.backbone.feature_info
-        if tuple(info.reduction()) != STRIDES:  # type: ignore[operator, union-attr]
-            raise ConfigError(f"backbone {backbone}: out_indices {out_indices} do not give the strides {STRIDES}")
-        self.neck = PAFPN(info.channels(), channels, neck_depth)  # type: ignore[operator, union-attr]
-        self.one_to_many = DecoupledHead(channels, len(STRIDES), num_classes, bins=bins, depth=head_depth)
-        self.one_to_one = DecoupledHead(channels, len(STRIDES), num_classes, bins=bins, depth=head_depth)
-        for head in (self.one_to_many, self.one_to_one):
-            head.initialise(STRIDES, image_size)
-        anchors, strides = anchor_points(image_size)
+        strides = (DETAIL_STRIDE, *STRIDES) if prototypes else STRIDES
+        if tuple(info.reduction()) != strides:  # type: ignore[operator, union-attr]
+            raise ConfigError(f"backbone {backbone}: features {indices} do not give the strides {strides}")
+        widths = list(info.channels())  # type: ignore[operator, union-attr]
+        self.neck = PAFPN(widths[-len(STRIDES) :], channels, neck_depth)
+        self.prototypes = PrototypeHead(widths[0], channels, prototypes) if prototypes else None
+
+        def head() -> DecoupledHead:
+            made = DecoupledHead(
+                channels,
+                len(STRIDES),
+                num_classes,
+                bins=bins,
+                depth=head_depth,
+                prototypes=prototypes,
+                attributes=len(self.attributes),
+            )
+            made.initialise(STRIDES, image_size)
+            return made
+
+        self.one_to_many, self.one_to_one = head(), head()
+        anchors, anchor_strides = anchor_points(image_size, image_size)
         self.register_buffer("anchors", anchors, persistent=False)
-        self.register_buffer("anchor_strides", strides, persistent=False)
+        self.register_buffer("anchor_strides", anchor_strides, persistent=False)
         self.register_buffer("steps", torch.arange(bins, dtype=torch.float32), persistent=False)
 
     @property
@@ -75,45 +95,69 @@ class DenseDetector(nn.Module):
         return len(self.anchors)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """`pixels` [B, 3, S, S] normalised → for each branch `BRANCH/logits` [B, A, C] and `BRANCH/distances` [B, A, 4·bins]."""
-        maps = self.neck(self.backbone(pixels))
-        many = self.one_to_many(maps)
-        one = self.one_to_one([feature.detach() for feature in maps])
-        return {
-            "one_to_many/logits": many[0],
-            "one_to_many/distances": many[1],
-            "one_to_one/logits": one[0],
-            "one_to_one/distances": one[1],
-        }
+        """`pixels` [B, 3, H, W] normalised, sides multiples of 32 → for each branch what its head says (`BRANCH/logits`
+        [B, A, C], …), `prototypes` [B, K, H/4, W/4] of a detector with masks, and `anchors` (A, 2), `strides` (A,) in pixels.
+        """
+        maps, prototypes = self._maps(pixels)
+        found = {f"one_to_many/{name}": value for name, value in self.one_to_many(maps).items()}
+        alone = self.one_to_one([feature.detach() for feature in maps])
+        found |= {f"one_to_one/{name}": value for name, value in alone.items()}
+        if prototypes is not None:
+            found["prototypes"] = prototypes
+        found["anchors"], found["strides"] = self._points(pixels)
+        return found
 
-    def decode(self, distances: Tensor) -> Tensor:
+    def decode(self, distances: Tensor, anchors: Tensor, strides: Tensor) -> Tensor:
         """Distance logits [B, A, 4·bins] → boxes [B, A, 4] xyxy in input pixels: each side is its distribution's mean."""
         shape = (*distances.shape[:2], 4, self.bins)
-        sides = (distances.view(shape).softmax(dim=-1) * self.steps).sum(dim=-1) * self.anchor_strides[:, None]
-        return torch.cat([self.anchors - sides[..., :2], self.anchors + sides[..., 2:]], dim=-1)
+        sides = (distances.view(shape).softmax(dim=-1) * self.steps).sum(dim=-1) * strides[:, None]
+        return torch.cat([anchors - sides[..., :2], anchors + sides[..., 2:]], dim=-1)
 
     def predict(
         self, pixels: Tensor, branch: Branch = "one_to_one", top_k: int = 1000, nms_iou: float = 0.65
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes [B, N, 4] xyxy in input pixels, scores [B, N] descending, labels [B, N] int64; N = min(top_k, A).
+    ) -> dict[str, Tensor]:
+        """`boxes` [B, N, 4] xyxy in input pixels, `scores` [B, N] descending, `labels` [B, N] int64; N = min(top_k, A).
+
+        With masks also `coefficients` [B, N, K] and `prototypes` [B, K, S/4, S/4]: a box's mask is where their sum of
+        products is above 0, inside the box. With attributes `attributes` [B, N, T], 0–1.
 
         `one_to_many` passes class-wise NMS at `nms_iou`; what it drops has score 0 and comes last. Every anchor
         counts with its best class.
         """
-        maps = self.neck(self.backbone(pixels))
-        logits, distances = (self.one_to_one if branch == "one_to_one" else self.one_to_many)(maps)
-        best, labels = logits.sigmoid().max(dim=-1)
-        scores, order = best.topk(min(top_k, self.num_anchors), dim=1)
-        index = order.unsqueeze(-1)
-        boxes = self.decode(distances).gather(1, index.expand(-1, -1, 4))
+        maps, prototypes = self._maps(pixels)
+        anchors, strides = self._points(pixels)
+        raw = (self.one_to_one if branch == "one_to_one" else self.one_to_many)(maps)
+        best, labels = raw["logits"].sigmoid().max(dim=-1)
+        scores, order = best.topk(min(top_k, len(anchors)), dim=1)
+        boxes = _at(self.decode(raw["distances"], anchors, strides), order)
         labels = labels.gather(1, order)
-        if branch == "one_to_one":
-            return boxes, scores, labels
-        return suppress(boxes, scores, labels, nms_iou)
+        if branch == "one_to_many":
+            scores, kept = suppress(boxes, scores, labels, nms_iou)
+            boxes, labels, order = _at(boxes, kept), labels.gather(1, kept), order.gather(1, kept)
+        found = {"boxes": boxes, "scores": scores, "labels": labels}
+        if prototypes is not None:
+            found |= {"coefficients": _at(raw["coefficients"], order), "prototypes": prototypes}
+        if self.attributes:
+            found["attributes"] = _at(raw["attributes"], order).sigmoid()
+        return found
+
+    def _maps(self, pixels: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """The neck's maps, and the prototypes of a detector with masks."""
+        features = self.backbone(pixels)
+        maps = self.neck(features[-len(STRIDES) :])
+        return maps, None if self.prototypes is None else self.prototypes(features[0], maps[0])
+
+    def _points(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = pixels.shape[-2:]
+        if (height, width) == (self.image_size, self.image_size):
+            return self.anchors, self.anchor_strides
+        anchors, strides = anchor_points(height, width)
+        return anchors.to(pixels.device), strides.to(pixels.device)
 
 
-def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Class-wise NMS over a batch at fixed size: dropped boxes get score 0 and move to the end."""
+def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> tuple[Tensor, Tensor]:
+    """Class-wise NMS over a batch at fixed size: the scores, in descending order and 0 where a box was dropped, and the
+    order (B, N) that the boxes have to take."""
     batch, count = scores.shape
     # Each class of each picture is moved to a place of its own, so that one NMS serves all. torchvision's batched_nms does
     # the same, but chooses its way by the number of boxes, which no exporter can follow.
@@ -123,16 +167,22 @@ def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> tuple
     kept = nms(apart.reshape(-1, 4), scores.reshape(-1), iou)
     mask = torch.zeros(batch * count, dtype=scores.dtype, device=scores.device)
     mask = mask.scatter(0, kept, torch.ones_like(kept, dtype=scores.dtype)).view(batch, count)
-    scores, order = (scores * mask).sort(dim=1, descending=True)
-    return boxes.gather(1, order.unsqueeze(-1).expand(-1, -1, 4)), scores, labels.gather(1, order)
+    sorted_scores, order = (scores * mask).sort(dim=1, descending=True)
+    return sorted_scores, order
 
 
-def anchor_points(image_size: int) -> tuple[Tensor, Tensor]:
+def anchor_points(height: int, width: int) -> tuple[Tensor, Tensor]:
     """Centres (A, 2) xy in pixels of every cell of the three maps, and the stride (A,) of each."""
     points, strides = [], []
     for stride in STRIDES:
-        cells = torch.arange(image_size // stride, dtype=torch.float32)
-        y, x = torch.meshgrid(cells, cells, indexing="ij")
+        rows = torch.arange(height // stride, dtype=torch.float32)
+        columns = torch.arange(width // stride, dtype=torch.float32)
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
         points.append((torch.stack([x, y], dim=-1).reshape(-1, 2) + 0.5) * stride)
         strides.append(torch.full((len(points[-1]),), float(stride)))
     return torch.cat(points), torch.cat(strides)
+
+
+def _at(values: Tensor, order: Tensor) -> Tensor:
+    """[B, A, D] at indices [B, N] → [B, N, D]."""
+    return values.gather(1, order.unsqueeze(-1).expand(-1, -1, values.shape[-1]))

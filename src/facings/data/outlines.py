@@ -1,0 +1,86 @@
+"""COCO segmentations: checked once, and drawn as one map of object numbers a frame. Knows nothing of tensors."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from faster_coco_eval.core import mask as coco_mask
+from numpy.typing import NDArray
+
+Segmentation = Any  # polygons [[x1, y1, x2, y2, …], …] in pixels, or RLE {"size": [H, W], "counts": list or str}
+# cv2.fillPoly takes whole numbers with so many bits behind the point.
+SUBPIXEL = 4
+MAX_OBJECTS = np.iinfo(np.int16).max
+
+
+def checked(segmentation: Segmentation, height: int, width: int) -> tuple[Segmentation | None, str]:
+    """The usable part of an annotation's `segmentation`, None where there is none, and what is wrong with it ("" if fine)."""
+    if not segmentation:
+        return None, ""
+    if isinstance(segmentation, dict):
+        size, counts = segmentation.get("size"), segmentation.get("counts")
+        if size != [height, width]:
+            return None, f"RLE is of {size}, its picture of {[height, width]}"
+        if isinstance(counts, list) and sum(counts) != height * width:
+            return None, f"RLE covers {sum(counts)} pixels, its picture has {height * width}"
+        return (segmentation, "") if isinstance(counts, list | str) else (None, "RLE lacks its counts")
+    if not isinstance(segmentation, list):
+        return None, f"segmentation is {type(segmentation).__name__}; expected polygons or RLE"
+    usable = [polygon for polygon in segmentation if _is_polygon(polygon)]
+    fault = "" if len(usable) == len(segmentation) else f"{len(segmentation) - len(usable)} polygons are malformed"
+    return usable or None, fault
+
+
+def to_rle(segmentation: Segmentation, height: int, width: int) -> dict[str, Any]:
+    """A checked segmentation as compressed RLE of the picture, as the COCO evaluators read it."""
+    if isinstance(segmentation, list):
+        return dict(coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width)))
+    if isinstance(segmentation["counts"], list):
+        return dict(coco_mask.frPyObjects(segmentation, height, width))
+    return dict(segmentation)
+
+
+def mask_area(segmentation: Segmentation, height: int, width: int) -> float:
+    """Pixels that a checked segmentation covers."""
+    return float(coco_mask.area(to_rle(segmentation, height, width)))
+
+
+def identity_map(
+    segmentations: Sequence[Segmentation | None], extent: tuple[int, int], size: tuple[int, int]
+) -> NDArray[np.int16]:
+    """(h, w) int16: m + 1 where object m is seen, 0 elsewhere.
+
+    `extent`: height and width of the annotated picture; `size`: of the map. Where outlines overlap, the smaller object lies
+    in front: of a fruit before a crate, both keep most of theirs.
+    """
+    if len(segmentations) > MAX_OBJECTS:
+        raise ValueError(f"{len(segmentations)} objects in a frame; at most {MAX_OBJECTS} can be told apart in a map")
+    scale = np.array([size[1] / extent[1], size[0] / extent[0]])
+    drawn = [(number, s) for number, s in enumerate(segmentations) if s is not None]
+    found = np.zeros(size, np.int16)
+    for number, segmentation in sorted(drawn, key=lambda entry: -_rough_area(entry[1])):
+        if isinstance(segmentation, list):
+            # Pixel centres lie half a pixel from the corner that COCO counts from.
+            points = [np.array(p, np.float64).reshape(-1, 2) * scale - 0.5 for p in segmentation]
+            whole = [np.round(p * (1 << SUBPIXEL)).astype(np.int32) for p in points]
+            cv2.fillPoly(found, whole, color=number + 1, shift=SUBPIXEL)
+        else:
+            bits = np.asarray(coco_mask.decode(to_rle(segmentation, *extent)), np.uint8).reshape(extent)
+            if extent != size:
+                bits = np.asarray(cv2.resize(bits, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+            found[bits > 0] = number + 1
+    return found
+
+
+def _is_polygon(polygon: Any) -> bool:
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        return False
+    return all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in polygon)
+
+
+def _rough_area(segmentation: Segmentation) -> float:
+    if isinstance(segmentation, list):
+        return sum(float(cv2.contourArea(np.array(p, np.float32).reshape(-1, 2))) for p in segmentation)
+    return float(coco_mask.area(to_rle(segmentation, *segmentation["size"])))
