@@ -16,6 +16,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from facings.errors import ConfigError
 from facings.suggestions import nearest
 
+# How many names an error message lists in full.
+LISTED = 16
+
 
 class EMA(WeightAveraging):
     """Exponential moving average of the weights, used for validation, tests and the saved `state_dict`.
@@ -75,7 +78,7 @@ class Freeze(Callback):
 
     def __init__(self, prefixes: Sequence[str], batch_norm: bool = True) -> None:
         self.prefixes, self.batch_norm = tuple(prefixes), batch_norm
-        self._norms: list[nn.Module] = []
+        self._norms: Sequence[nn.Module] = ()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Before the optimizer is made, which takes only what has a gradient."""
@@ -95,7 +98,7 @@ class Freeze(Callback):
             )
         norms = [(name, module) for name, module in pl_module.named_modules() if isinstance(module, _BatchNorm)]
         below = [module for name, module in norms if any(_below(name, prefix) for prefix in self.prefixes)]
-        self._norms = below if self.batch_norm else []
+        self._norms = below if self.batch_norm else ()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -110,16 +113,17 @@ def _below(name: str, prefix: str) -> bool:
 
 
 def _near(module: nn.Module, prefix: str) -> str:
-    """What may have been meant: the children of the deepest part of `prefix` that exists."""
+    """What may have been meant: what the deepest part of `prefix` that exists is made of."""
     here = ""
-    children = dict(module.named_children())
     for part in prefix.split("."):
+        children = dict(module.named_children())
         if part not in children:
             break
         here, module = f"{here}{part}.", children[part]
-        children = dict(module.named_children())
-    names = [here + name for name in children] or [here + name for name, _ in module.named_parameters()]
-    return nearest(prefix, names) or f"; {here.rstrip('.') or 'the task'} has: {', '.join(names)}"
+    names = list(dict.fromkeys(name.split(".")[0] for name, _ in module.named_parameters()))
+    if len(names) > LISTED:
+        return nearest(prefix, [here + name for name in names])
+    return f"; {here.rstrip('.') or 'the task'} has: {', '.join(names)}"
 
 
 class SameBatches(Callback):
