@@ -108,6 +108,31 @@ def bounds(mask: CropMask) -> Boxes:
     return np.array(corners, np.float32)
 
 
+def moved(mask: CropMask, x: int, y: int) -> CropMask:
+    """The mask of a part of a picture that begins at (x, y), in pixels of the whole."""
+    return CropMask(mask.left + x, mask.top + y, mask.bits)
+
+
+def joined(masks: Sequence[CropMask]) -> CropMask:
+    """One mask that is set wherever one of one or more masks is."""
+    if len(masks) == 1:
+        return masks[0]
+    extents = _extents(masks)
+    left, top = extents[:, :2].min(axis=0).tolist()
+    right, bottom = extents[:, 2:].max(axis=0).tolist()
+    bits = np.zeros((bottom - top, right - left), bool)
+    for mask, (x1, y1, x2, y2) in zip(masks, extents - [left, top, left, top], strict=True):
+        bits[y1:y2, x1:x2] |= mask.bits
+    return CropMask(left, top, bits)
+
+
+def trimmed(mask: CropMask) -> CropMask:
+    """The same mask in the smallest crop that holds what is set."""
+    left, top, right, bottom = (int(side) for side in bounds(mask))
+    bits = _cut(mask, slice(left, right), slice(top, bottom)) if right else np.zeros((0, 0), bool)
+    return CropMask(left, top, np.ascontiguousarray(bits))
+
+
 def mask_iou(first: Sequence[CropMask], second: Sequence[CropMask]) -> Floats:
     """N masks, M masks → (N, M) intersection over union, 0–1; 0 where both are empty. Only crops that meet are compared.
 

@@ -1,0 +1,369 @@
+"""Large pictures in tiles: cut, looked at one by one, and put together without doubles or halves at the seams.
+
+The same for torch and for the store runtime. Knows nothing of either: a detector is a function of one picture.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facings.boxes import Boxes, area, clip, intersection, iou, to_image
+from facings.errors import ConfigError
+from facings.masks import CropMask, each_box_mask, each_prototype_mask, joined, moved
+
+Indices = NDArray[np.int64]
+Outputs = Mapping[str, NDArray[Any]]
+# A box that ends within this share of the tile's side from an inner border may have been cut there.
+EDGE = 0.02
+# Share of a cut box that has to lie inside a whole one of another tile to be the same product.
+INSIDE = 0.7
+# IoU from which two boxes of two tiles are the same product; for two parts, IoU of what both tiles see of them.
+SAME = 0.5
+# A box counts against another only if its score is at least this share of the other's: the many unsure boxes that every
+# detector gives must not swallow a sure one.
+AS_SURE = 0.5
+# Boxes that are compared with all others at once: bounds memory where a picture gives thousands.
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Square tiles of `size` pixels of the picture, neighbours sharing `overlap` pixels or more.
+
+    Every product up to `overlap` less 2 × 2 % of `size` is seen whole by some tile. `whole`: the picture as one more
+    tile, for products larger than that. Raises ConfigError for sizes that do not fit.
+    """
+
+    size: int
+    overlap: int
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size < 32:
+            raise ConfigError(f"tiles: size={self.size}: expected 32 pixels or more")
+        if not self.size / 10 <= self.overlap <= self.size / 2:
+            raise ConfigError(
+                f"tiles: overlap={self.overlap}: expected a tenth to a half of size={self.size}, and more than a product"
+            )
+
+    def boxes(self, height: int, width: int) -> Indices:
+        """(T, 4) xyxy pixels of the tiles of a picture; with `whole` and more than one tile, the last is the picture."""
+        grid = tile_grid(height, width, self.size, self.overlap)
+        if self.whole and len(grid) > 1:
+            grid = np.concatenate([grid, [[0, 0, width, height]]])
+        return grid
+
+
+def tile_grid(height: int, width: int, size: int, overlap: int) -> Indices:
+    """(T, 4) int64 xyxy: as few squares of `size` as cover the picture, evenly spread, sharing `overlap` pixels or more.
+
+    A side of the picture shorter than `size` has one tile, as long as it is.
+
+    >>> tile_grid(600, 1000, 600, 100).tolist()
+    [[0, 0, 600, 600], [400, 0, 1000, 600]]
+    """
+    rows, columns = _starts(height, size, overlap), _starts(width, size, overlap)
+    corners = [(x, y, min(x + size, width), min(y + size, height)) for y in rows for x in columns]
+    return np.array(corners, np.int64)
+
+
+def _starts(length: int, size: int, overlap: int) -> list[int]:
+    count = 1 if length <= size else -(-(length - overlap) // (size - overlap))
+    starts: list[int] = np.linspace(0, max(0, length - size), count).round().astype(int).tolist()
+    return starts
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of the picture that a detector looked at, and what it found there.
+
+    `left`, `top`, `height`, `width`: the part, in pixels; `outputs`: `boxes` in its pixels, `scores`, `labels` and what else
+    the detector says of each box, with `prototypes` and `transform` where masks are made of them.
+    """
+
+    left: int
+    top: int
+    height: int
+    width: int
+    input_size: int
+    outputs: Outputs
+
+    @property
+    def has_masks(self) -> bool:
+        return "coefficients" in self.outputs or "masks" in self.outputs
+
+    def mask(self, row: int) -> CropMask:
+        """The mask of box number `row`, in pixels of the whole picture."""
+        found, rows = self.outputs, slice(row, row + 1)
+        boxes, height, width = found["boxes"][rows], self.height, self.width
+        if "masks" in found:
+            (mask,) = each_box_mask(found["masks"][rows], boxes, height=height, width=width)
+        else:
+            weights, prototypes, transform = found["coefficients"][rows], found["prototypes"], found["transform"]
+            (mask,) = each_prototype_mask(
+                weights, prototypes, boxes, transform, height=height, width=width, input_size=self.input_size
+            )
+        return moved(mask, self.left, self.top)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a detector found in a picture, in descending score.
+
+    `boxes` (N, 4) float32 xyxy, pixels of the picture, cut at its edges; `scores` (N,) float32; `labels` (N,) int64;
+    `attributes` (N, T) float32, 0–1, or None. `parts`: for each box the (view, row) pairs that it was made of, the surest
+    first. Masks are decoded when they are asked for, one by one.
+    """
+
+    boxes: Boxes
+    scores: NDArray[np.float32]
+    labels: Indices
+    attributes: NDArray[np.float32] | None
+    views: tuple[View, ...]
+    parts: tuple[tuple[tuple[int, int], ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def has_masks(self) -> bool:
+        return any(view.has_masks for view in self.views)
+
+    def masks(self) -> Iterator[CropMask]:
+        """The mask of each box in turn; only one is held at a time."""
+        for parts in self.parts:
+            yield joined([self.views[view].mask(row) for view, row in parts])
+
+    def at(self, index: Indices) -> "Found":
+        """Those of the numbers `index`, in its order."""
+        attributes = None if self.attributes is None else self.attributes[index]
+        parts = tuple(self.parts[i] for i in index)
+        return Found(self.boxes[index], self.scores[index], self.labels[index], attributes, self.views, parts)
+
+
+def detect(
+    image: NDArray[np.uint8],
+    run: Callable[[NDArray[np.uint8]], Outputs],
+    *,
+    input_size: int,
+    tiling: Tiling | None = None,
+    least: float = 1e-6,
+) -> Found:
+    """Everything with a score of `least` or more in a picture (H, W, 3): at once without `tiling`, else tile by tile.
+
+    `run`: a picture or tile (h, w, 3) → `transform` (4,), that of the letterbox to the square of `input_size`, and what the
+    detector says of the square, without batch: `boxes` (N, 4) xyxy pixels of the square, `scores`, `labels`, and where it
+    has them `coefficients` (N, K), `prototypes` (K, h, w), `masks` (N, m, m), `attributes` (N, T).
+    """
+    height, width = image.shape[:2]
+    grid = np.array([[0, 0, width, height]]) if tiling is None else tiling.boxes(height, width)
+    views = []
+    for x1, y1, x2, y2 in grid.tolist():
+        outputs = run(image if len(grid) == 1 else np.ascontiguousarray(image[y1:y2, x1:x2]))
+        views.append(View(x1, y1, y2 - y1, x2 - x1, input_size, in_picture(outputs, y2 - y1, x2 - x1, least)))
+    counts = [len(view.outputs["scores"]) for view in views]
+    tile, row = np.repeat(np.arange(len(views)), counts), np.concatenate([np.arange(count) for count in counts])
+    boxes = np.concatenate([view.outputs["boxes"] for view in views]) + np.tile(grid[tile, :2], 2)
+    scores, labels = (np.concatenate([view.outputs[name] for view in views]) for name in ("scores", "labels"))
+    boxes, members = merge(boxes.astype(np.float32), scores, tile, grid)
+    first = np.array([numbers[0] for numbers in members], np.int64)
+    attributes = None
+    if "attributes" in views[0].outputs:
+        attributes = np.concatenate([view.outputs["attributes"] for view in views])[first].astype(np.float32)
+    parts = tuple(tuple((int(tile[i]), int(row[i])) for i in numbers) for numbers in members)
+    return Found(boxes, scores[first], labels[first].astype(np.int64), attributes, tuple(views), parts)
+
+
+def in_picture(outputs: Outputs, height: int, width: int, least: float = 0.0) -> dict[str, NDArray[Any]]:
+    """A detector's outputs of one square input, with boxes in pixels of its picture of `height` × `width`, cut at the edges.
+
+    What scores below `least`, or lies in the grey border alone and so has no area once it is cut, is left out.
+    """
+    boxes = clip(to_image(outputs["boxes"], outputs["transform"]), height, width)
+    kept = np.flatnonzero((area(boxes) > 0) & (outputs["scores"] > 0) & (outputs["scores"] >= least))
+    shared = {name: outputs[name] for name in ("prototypes", "transform") if name in outputs}
+    of_boxes = {name: value[kept] for name, value in outputs.items() if name not in shared}
+    return {**of_boxes, **shared, "boxes": boxes[kept], "scores": of_boxes["scores"].astype(np.float32)}
+
+
+def merge(
+    boxes: Boxes, scores: NDArray[np.float32], tile: Indices, grid: Indices
+) -> tuple[Boxes, list[tuple[int, ...]]]:
+    """What was found tile by tile → boxes (M, 4) in descending score, and for each the numbers of the boxes that it was
+    made of, the surest first: one, unless a product larger than the overlap was put together from parts.
+
+    `boxes` (N, 4) xyxy pixels of the picture, cut at their tile; `tile` (N,) the tile of each in `grid` (T, 4). Labels
+    count for nothing: half a product may well look like another class. Boxes of one tile are never compared with each other.
+
+    1. What the whole picture shows is left out where some tile sees it whole too.
+    2. A box that ends at an inner border goes when a whole one holds it (seen by the neighbour, or by the whole picture).
+    3. Boxes cut on opposite sides of a seam become one when they agree in what both tiles see.
+    4. Of two boxes from different tiles with an IoU of 0.5 or more, the surer stays.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if len(grid) == 1:
+        return boxes[order], [(int(i),) for i in order]
+    sides = cut_sides(boxes, grid[tile], grid)
+    cut = np.any(sides, axis=1)
+    margin = EDGE * float((grid[0, 2:] - grid[0, :2]).max())
+    alive = ~_left_to_tiles(boxes, tile, grid)
+    alive &= ~_held(boxes, scores, tile, inner=alive & cut, outer=alive & ~cut, margin=margin)
+    groups = _together(boxes, scores, tile, grid, sides, np.flatnonzero(alive & cut))
+    parts = np.zeros(len(boxes), bool)
+    parts[[i for group in groups for i in group]] = True
+    members = [(int(i),) for i in np.flatnonzero(alive & ~parts)] + [tuple(group) for group in groups]
+    first = np.array([numbers[0] for numbers in members], np.int64)
+    made = np.array([_around(boxes, numbers) for numbers in members], np.float32).reshape(-1, 4)
+    single: NDArray[np.bool_] = np.array([len(numbers) == 1 for numbers in members], bool)
+    # Each product put together is a tile of its own: two tiles' rows may both have made it.
+    origin = np.where(single, tile[first], -1 - np.arange(len(members)))
+    kept = ~_held(made, scores[first], origin, inner=single & cut[first], outer=~single, margin=margin)
+    left = np.flatnonzero(kept)
+    left = left[_surest(made[left], scores[first[left]], origin[left])]
+    return made[left], [members[i] for i in left]
+
+
+def cut_sides(boxes: Boxes, tiles: Indices, grid: Indices) -> NDArray[np.bool_]:
+    """(N, 4): whether each box ends at the left, upper, right, lower border of its tile, and the picture goes on there.
+
+    `tiles` (N, 4): the tile of each box; `grid` (T, 4): all tiles, which cover the picture.
+    """
+    near = EDGE * np.tile(tiles[:, 2:] - tiles[:, :2], 2)
+    inner = tiles != _extent(grid)
+    found: NDArray[np.bool_] = inner & (np.abs(boxes - tiles) <= near)
+    return found
+
+
+def _extent(grid: Indices) -> Indices:
+    """(4,) the picture that the tiles cover."""
+    return np.concatenate([grid[:, :2].min(axis=0), grid[:, 2:].max(axis=0)])
+
+
+def _left_to_tiles(boxes: Boxes, tile: Indices, grid: Indices) -> NDArray[np.bool_]:
+    """(N,): seen in the whole picture, and whole in a tile as well, which sees it larger."""
+    found = np.zeros(len(boxes), bool)
+    wholes = np.flatnonzero(np.equal(grid, _extent(grid)).all(axis=1))
+    index = np.flatnonzero(np.isin(tile, wholes))
+    for number in set(range(len(grid))) - set(wholes.tolist()):
+        borders = np.broadcast_to(grid[number], (len(index), 4))
+        inside = ((boxes[index, :2] >= borders[:, :2]) & (boxes[index, 2:] <= borders[:, 2:])).all(axis=1)
+        found[index[inside & ~cut_sides(boxes[index], borders, grid).any(axis=1)]] = True
+    return found
+
+
+def _held(
+    boxes: Boxes,
+    scores: NDArray[np.float32],
+    origin: Indices,
+    *,
+    inner: NDArray[np.bool_],
+    outer: NDArray[np.bool_],
+    margin: float,
+) -> NDArray[np.bool_]:
+    """(N,): of those `inner`, the ones that lie inside one of those `outer` of another origin, widened by `margin` pixels."""
+    held = np.zeros(len(boxes), bool)
+    small, large = np.flatnonzero(inner), np.flatnonzero(outer)
+    wide = boxes[large] + np.array([-margin, -margin, margin, margin], np.float32)
+    for start in range(0, len(small), BLOCK):
+        some = small[start : start + BLOCK]
+        share = intersection(boxes[some], wide) / np.maximum(area(boxes[some]), 1e-6)[:, None]
+        # A box no larger than the part is not the whole of it.
+        fits = (share >= INSIDE) & (area(boxes[large])[None] >= INSIDE * area(boxes[some])[:, None])
+        fits &= (scores[large][None] >= AS_SURE * scores[some][:, None]) & (
+            origin[large][None] != origin[some][:, None]
+        )
+        held[some] = fits.any(axis=1)
+    return held
+
+
+def _together(
+    boxes: Boxes,
+    scores: NDArray[np.float32],
+    tile: Indices,
+    grid: Indices,
+    sides: NDArray[np.bool_],
+    index: Indices,
+) -> list[list[int]]:
+    """Groups of two or more of the boxes `index` that are parts of one product, the surest first."""
+    group = {int(i): [int(i)] for i in index}
+    of_tile = {number: index[tile[index] == number] for number in set(tile[index].tolist())}
+    for a in sorted(of_tile):
+        for b in sorted(number for number in of_tile if number > a):
+            both = np.concatenate([np.maximum(grid[a, :2], grid[b, :2]), np.minimum(grid[a, 2:], grid[b, 2:])])
+            if (both[2:] <= both[:2]).any():
+                continue
+            agreed = _agreement(boxes, scores, sides, of_tile[a], of_tile[b], grid[a], grid[b], both.astype(np.float32))
+            free = [np.ones(size, bool) for size in agreed.shape]
+            for place in np.argsort(-agreed, axis=None, kind="stable")[: int((agreed >= SAME).sum())]:
+                i, j = np.unravel_index(place, agreed.shape)
+                if free[0][i] and free[1][j]:
+                    free[0][i] = free[1][j] = False
+                    _unite(group, int(of_tile[a][i]), int(of_tile[b][j]))
+    groups = {id(members): members for members in group.values() if len(members) > 1}
+    return [sorted(members, key=lambda i: (-scores[i], i)) for members in groups.values()]
+
+
+def _agreement(
+    boxes: Boxes,
+    scores: NDArray[np.float32],
+    sides: NDArray[np.bool_],
+    first: Indices,
+    second: Indices,
+    tile: Indices,
+    other: Indices,
+    both: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """IoU, inside the part `both` that two tiles share, of boxes that each tile's border cuts where the other goes on."""
+    # The border of one tile lies inside the other: left and upper when it begins later, right and lower when it ends sooner.
+    begins = np.array([1, 1, -1, -1])
+    open_first = np.any(sides[first] & (begins * tile > begins * other), axis=1)
+    open_second = np.any(sides[second] & (begins * other > begins * tile), axis=1)
+    seen = [_within(boxes[numbers], both) for numbers in (first, second)]
+    least = np.minimum(scores[first][:, None], scores[second][None])
+    most = np.maximum(scores[first][:, None], scores[second][None])
+    fits = open_first[:, None] & open_second[None] & (least >= AS_SURE * most)
+    return np.where(fits, iou(*seen), 0).astype(np.float32)
+
+
+def _within(boxes: Boxes, part: NDArray[np.float32]) -> Boxes:
+    low, high = np.maximum(boxes[:, :2], part[:2]), np.minimum(boxes[:, 2:], part[2:])
+    return np.concatenate([low, np.maximum(high, low)], axis=1)
+
+
+def _unite(group: dict[int, list[int]], first: int, second: int) -> None:
+    """Put the groups of two boxes together."""
+    if group[first] is not group[second]:
+        group[first].extend(group[second])
+        for member in group[second]:
+            group[member] = group[first]
+
+
+def _around(boxes: Boxes, numbers: Sequence[int]) -> Boxes:
+    some = boxes[list(numbers)]
+    return np.concatenate([some[:, :2].min(axis=0), some[:, 2:].max(axis=0)])
+
+
+def _surest(boxes: Boxes, scores: NDArray[np.float32], origin: Indices) -> Indices:
+    """Non-maximum suppression between origins, never within one: what stays, best first."""
+    rivals: dict[int, list[int]] = {}
+    by_left = np.argsort(boxes[:, 0], kind="stable")
+    left = boxes[by_left, 0]
+    for place, i in enumerate(by_left):
+        # Two boxes whose IoU is `SAME` share that much of their widths: what begins further right cannot.
+        end = np.searchsorted(left, boxes[i, 0] + (1 - SAME) * (boxes[i, 2] - boxes[i, 0]), side="right")
+        others = by_left[place + 1 : end]
+        others = others[origin[others] != origin[i]]
+        for j in others[iou(boxes[i][None], boxes[others])[0] >= SAME].tolist():
+            rivals.setdefault(int(i), []).append(j)
+            rivals.setdefault(j, []).append(int(i))
+    order = np.argsort(-scores, kind="stable")
+    dropped: set[int] = set()
+    kept = []
+    for i in order.tolist():
+        if i not in dropped:
+            kept.append(i)
+            dropped.update(rivals.get(i, ()))
+    return np.array(kept, np.int64)
