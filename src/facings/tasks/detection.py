@@ -4,34 +4,41 @@ Knows nothing of datasets: batches come with `pixels` (B, 3, S, S), and for each
 `labels` (N,), `image_id` and `transform` (see `facings.boxes.letterbox_transform`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from faster_coco_eval.core import mask as coco_mask
+from numpy.typing import NDArray
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from facings.boxes import clip, to_image, xyxy_to_xywh
 from facings.errors import ConfigError
+from facings.masks import CropMask, each_box_mask, each_prototype_mask, to_rle
 from facings.metrics.detection import coco_metrics
 from facings.tasks.parameter_groups import parameter_groups
 
 MIN_SCORE = 0.001
+# Sides of a detector's input are multiples of its coarsest stride.
+SIZE_STEP = 32
 
 
 class DetectionTask(pl.LightningModule):
     """One training step, and COCO figures at evaluation through the branch that is exported.
 
-    `branch`, `top_k`, `nms_iou`: see `DenseDetector.predict`. After an evaluation `predictions` holds COCO results in
-    original pixels and `results` the figures.
+    `branch`, `top_k`, `nms_iou`: see `DenseDetector.predict`. `multi_scale`: each batch is shown at a size drawn between
+    these factors, to the next multiple of 32 pixels. A model with `losses` of its own (the baselines) is trained by them,
+    and `loss` is not asked. After an evaluation `predictions` holds COCO results in original pixels and `results` the figures.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        loss: nn.Module | None,
+        loss: nn.Module,
         *,
         optimizer: Callable[..., torch.optim.Optimizer],
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
@@ -40,9 +47,12 @@ class DetectionTask(pl.LightningModule):
         branch: Literal["one_to_one", "one_to_many"] = "one_to_one",
         top_k: int = 1000,
         nms_iou: float = 0.65,
+        multi_scale: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
-        self.model, self.loss = model, loss
+        if multi_scale is not None and not 0 < multi_scale[0] <= multi_scale[1]:
+            raise ConfigError(f"task.module.multi_scale={list(multi_scale)}: expected two factors, the smaller first")
+        self.model, self.loss, self.multi_scale = model, loss, multi_scale
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.learning_rate, self.multipliers = learning_rate, dict(multipliers or {})
         self.branch, self.top_k, self.nms_iou = branch, top_k, nms_iou
@@ -58,6 +68,8 @@ class DetectionTask(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         pixels = batch["pixels"].contiguous(memory_format=torch.channels_last)
         targets = targets_of(batch)
+        if self.multi_scale is not None:
+            pixels, targets = rescaled(pixels, targets, self._random_size(pixels.shape[-1]))
         losses = self._losses(pixels, targets)
         size = len(targets)
         self.log("train/loss", losses["loss"], prog_bar=True, on_step=True, on_epoch=True, batch_size=size)
@@ -66,12 +78,17 @@ class DetectionTask(pl.LightningModule):
         loss: Tensor = losses["loss"]
         return loss
 
+    def _random_size(self, size: int) -> int:
+        assert self.multi_scale is not None
+        low, high = (max(SIZE_STEP, round(size * factor / SIZE_STEP) * SIZE_STEP) for factor in self.multi_scale)
+        return SIZE_STEP * int(torch.randint(low // SIZE_STEP, high // SIZE_STEP + 1, (1,)))
+
     def _losses(self, pixels: Tensor, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """By the loss of the configuration, or by the model's own where it has one (the baselines)."""
         model: Any = self.model
         losses: dict[str, Tensor] = (
             model.losses(pixels, targets)
-            if self.loss is None
+            if hasattr(model, "losses")
             else self.loss(model(pixels), targets, decode=model.decode)
         )
         return losses
@@ -86,20 +103,11 @@ class DetectionTask(pl.LightningModule):
         pixels = batch["pixels"].contiguous(memory_format=torch.channels_last)
         model: Any = self.model
         outputs = model.predict(pixels, branch=self.branch, top_k=self.top_k, nms_iou=self.nms_iou)
-        boxes, scores, labels = (outputs[name].float().cpu().numpy() for name in ("boxes", "scores", "labels"))
-        size = pixels.shape[-1]
-        for i, image_id in enumerate(batch["image_id"]):
-            kept = scores[i] >= MIN_SCORE
-            transform = batch["transform"][i].cpu().numpy()
-            # Whatever reaches into the grey border is cut at the picture's edge, as the runtime cuts it.
-            extent = (np.array([size, size]) - 2 * transform[2:]) / transform[:2]
-            corners = clip(to_image(boxes[i][kept], transform), round(float(extent[1])), round(float(extent[0])))
-            self.predictions += [
-                {"image_id": image_id, "category_id": int(label) + 1, "bbox": box, "score": float(score)}
-                for box, score, label in zip(
-                    xyxy_to_xywh(corners).tolist(), scores[i][kept], labels[i][kept], strict=True
-                )
-            ]
+        arrays = {name: output.float().cpu().numpy() for name, output in outputs.items()}
+        for number, image_id in enumerate(batch["image_id"]):
+            transform = batch["transform"][number].cpu().numpy()
+            own = {name: values[number] for name, values in arrays.items()}
+            self.predictions += results_of(own, transform, image_id, input_size=pixels.shape[-1])
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)
@@ -120,7 +128,7 @@ class DetectionTask(pl.LightningModule):
             seen = {prediction["image_id"] for prediction in self.predictions}
             truth["images"] = [image for image in truth["images"] if image["id"] in seen]
             truth["annotations"] = [entry for entry in truth["annotations"] if entry["image_id"] in seen]
-        self.results = coco_metrics(truth, self.predictions)
+        self.results = detection_figures(truth, self.predictions)
         self.log_dict({f"{stage}/{name}": value for name, value in self.results.items() if name != "ap50"})
         self.log(f"{stage}/ap50", self.results["ap50"], prog_bar=True)
 
@@ -140,7 +148,69 @@ def check_capacity(capacity: int, crowding: float) -> None:
         )
 
 
+def rescaled(
+    pixels: Tensor, targets: Sequence[Mapping[str, Tensor]], size: int
+) -> tuple[Tensor, list[dict[str, Tensor]]]:
+    """Square pixels [B, 3, S, S] and their truth at another size."""
+    factor = size / pixels.shape[-1]
+    if factor == 1:
+        return pixels, [dict(target) for target in targets]
+    shown = F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=factor < 1)
+    scaled = []
+    for target in targets:
+        new = dict(target) | {"boxes": target["boxes"] * factor}
+        if "masks" in target:
+            new["masks"] = F.interpolate(target["masks"][None, None].float(), size=(size, size), mode="nearest")[0, 0]
+            new["masks"] = new["masks"].to(target["masks"].dtype)
+        scaled.append(new)
+    return shown.contiguous(memory_format=torch.channels_last), scaled
+
+
 def targets_of(batch: Mapping[str, Any]) -> list[dict[str, Tensor]]:
     """A batch's truth, one dict a frame: `boxes`, `labels`, and `masks`, `attributes` where the data has them."""
     names = [name for name in ("boxes", "labels", "masks", "attributes") if name in batch]
     return [dict(zip(names, values, strict=True)) for values in zip(*(batch[name] for name in names), strict=True)]
+
+
+def results_of(
+    found: Mapping[str, NDArray[Any]], transform: NDArray[np.float32], image_id: int, *, input_size: int
+) -> list[dict[str, Any]]:
+    """COCO results of one picture in its original pixels: what scores `MIN_SCORE` or more, masks as RLE where there are any.
+
+    `found`: see `DenseDetector.predict`, without the batch; `transform`: of the letterbox.
+    """
+    kept = found["scores"] >= MIN_SCORE
+    # Whatever reaches into the grey border is cut at the picture's edge, as the runtime cuts it.
+    extent = (np.array([input_size, input_size]) - 2 * transform[2:]) / transform[:2]
+    width, height = round(float(extent[0])), round(float(extent[1]))
+    corners = clip(to_image(found["boxes"][kept], transform), height, width)
+    labels = found["labels"][kept].astype(np.int64)
+    results: list[dict[str, Any]] = [
+        {"image_id": image_id, "category_id": label + 1, "bbox": box, "score": score}
+        for box, score, label in zip(
+            xyxy_to_xywh(corners).tolist(), found["scores"][kept].tolist(), labels.tolist(), strict=True
+        )
+    ]
+    masks: Iterable[CropMask] = ()
+    if "prototypes" in found:
+        coefficients, prototypes = found["coefficients"][kept], found["prototypes"]
+        masks = each_prototype_mask(
+            coefficients, prototypes, corners, transform, height=height, width=width, input_size=input_size
+        )
+    elif "masks" in found:
+        masks = each_box_mask(found["masks"][kept], corners, height=height, width=width)
+    for result, mask in zip(results, masks, strict=False):
+        runs = to_rle(mask, height, width)
+        packed = coco_mask.frPyObjects(runs, height, width)
+        result["segmentation"] = {"size": runs["size"], "counts": packed["counts"].decode("ascii")}
+    return results
+
+
+def detection_figures(truth: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """COCO figures of the boxes and, where both sides have outlines, of the masks."""
+    figures = coco_metrics(truth, predictions)
+    outlined = all("segmentation" in entry for entry in truth["annotations"])
+    if outlined and predictions and all("segmentation" in entry for entry in predictions):
+        masks = coco_metrics(truth, predictions, iou_type="segm")
+        figures |= {f"mask_{name}": masks[name] for name in ("ap", "ap50", "ap75")}
+    return figures
