@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.boxes import iou, xywh_to_xyxy
-from facings.metrics.bootstrap import bootstrap_interval
+from facings.metrics.bootstrap import Difference, draws, paired_difference, percentile_interval
+from facings.metrics.matching import HEADLINE, THRESHOLDS, ClassMatches, IouType, Overlaps
 
-THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 RECALLS = np.linspace(0, 1, 101)
+# Figure → what of the (T,) AP it is.
+FIGURES = {"ap": lambda values: float(values.mean()), "ap50": lambda values: float(values[0])}
 
 
 class DrawnPrecision:
     """Every detection matched once; AP then for any draw of the pictures, each weighted by how often it was drawn.
 
-    `ground_truth`: COCO dict without crowd regions; `predictions`: COCO results; the best `max_detections` of each
-    picture and category count. `thresholds`: IoU.
+    `ground_truth`: COCO dict; `predictions`: COCO results; the best `max_detections` of each picture and category count.
+    `thresholds`: IoU; `iou_type`: of boxes (`bbox`), masks (`segm`), or masks and their boundaries (`boundary`).
     """
 
     def __init__(
@@ -28,35 +29,70 @@ class DrawnPrecision:
         ground_truth: Mapping[str, Any],
         predictions: Sequence[Mapping[str, Any]],
         *,
-        max_detections: int = 300,
+        max_detections: int = HEADLINE,
         thresholds: Sequence[float] = THRESHOLDS,
+        iou_type: IouType = "bbox",
     ) -> None:
-        self.image_ids = [int(image["id"]) for image in ground_truth["images"]]
-        self.thresholds = tuple(thresholds)
-        truth = _grouped(ground_truth["annotations"])
-        found = _grouped(predictions)
-        categories = sorted({category for _, category in truth})
-        self._classes = [
-            _class_matches(category, self.image_ids, truth, found, max_detections, self.thresholds)
-            for category in categories
-        ]
+        overlaps = Overlaps(ground_truth, predictions, iou_type=iou_type, max_detections=max_detections)
+        self._set(overlaps.match(thresholds), overlaps.image_ids, tuple(thresholds))
+
+    @classmethod
+    def of(cls, classes: Sequence[ClassMatches], image_ids: Sequence[int]) -> "DrawnPrecision":
+        """Of detections that were matched elsewhere, for instance with some objects ignored."""
+        drawn = cls.__new__(cls)
+        drawn._set(classes, image_ids, classes[0].thresholds if classes else THRESHOLDS)
+        return drawn
+
+    def _set(self, classes: Sequence[ClassMatches], image_ids: Sequence[int], thresholds: tuple[float, ...]) -> None:
+        self.image_ids, self.thresholds = list(image_ids), thresholds
+        self._classes = [_Curve(matches) for matches in classes]
 
     def average_precision(self, index: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """(T,) mean over categories of AP at each IoU threshold; `index`: the drawn pictures (default: each once)."""
         count = len(self.image_ids)
         weight = np.ones(count) if index is None else np.bincount(index, minlength=count).astype(np.float64)
-        found = [_average_precision(weight, *parts) for parts in self._classes]
+        found = [curve.average_precision(weight) for curve in self._classes]
         values = [value for value in found if value is not None]
         return np.mean(values, axis=0) if values else np.full(len(self.thresholds), np.nan)
 
+    def drawn(self, *, seed: int = 0, repeats: int = 200) -> NDArray[np.float64]:
+        """(repeats, T) AP of as many draws of the pictures; draw i is the same for the same seed and pictures."""
+        return np.stack(
+            [self.average_precision(index) for index in draws(len(self.image_ids), seed=seed, repeats=repeats)]
+        )
+
     def intervals(self, *, seed: int = 0, repeats: int = 200) -> dict[str, tuple[float, float]]:
         """95 % intervals of `ap` (mean over the thresholds) and `ap50` (the first of them) over pictures."""
-        statistics = {
-            "ap": lambda index: float(self.average_precision(index).mean()),
-            "ap50": lambda index: float(self.average_precision(index)[0]),
+        values = self.drawn(seed=seed, repeats=repeats)
+        return {
+            name: percentile_interval(np.array([figure(row) for row in values])) for name, figure in FIGURES.items()
         }
-        count = len(self.image_ids)
-        return {name: bootstrap_interval(f, count, seed=seed, repeats=repeats) for name, f in statistics.items()}
+
+
+def paired_intervals(
+    first: DrawnPrecision, second: DrawnPrecision, *, seed: int = 0, repeats: int = 200
+) -> dict[str, Difference]:
+    """Is the first better than the second? `ap` and `ap50` of the first minus those of the second, on the same draws.
+
+    Two intervals that overlap say little: hard pictures are hard for both. The interval of the difference, drawn
+    pairwise, leaves that out (Efron, Tibshirani: "An Introduction to the Bootstrap", 1993).
+
+    Raises ValueError when the two were not judged on the same pictures in the same order, at the same thresholds.
+    """
+    if first.image_ids != second.image_ids:
+        raise ValueError(
+            f"a paired comparison wants the same pictures; got {len(first.image_ids)} and {len(second.image_ids)} "
+            "pictures, or others or in another order"
+        )
+    if first.thresholds != second.thresholds:
+        raise ValueError(f"IoU thresholds {first.thresholds} against {second.thresholds}; expected the same")
+    whole = [side.average_precision() for side in (first, second)]
+    values = [side.drawn(seed=seed, repeats=repeats) for side in (first, second)]
+    differences = {}
+    for name, figure in FIGURES.items():
+        rows = [np.array([figure(row) for row in side]) for side in values]
+        differences[name] = paired_difference(rows[0], rows[1], figure(whole[0]) - figure(whole[1]))
+    return differences
 
 
 def average_precision(hits: Sequence[bool], objects: int) -> float:
@@ -68,76 +104,44 @@ def average_precision(hits: Sequence[bool], objects: int) -> float:
     >>> round(average_precision([True, False, True], 2) * 101, 4)
     84.3333
     """
-    hit = np.asarray(hits, bool)[None]
-    found = _average_precision(np.ones(1), np.array([objects]), np.zeros(hit.shape[1], np.int64), hit)
-    return float("nan") if found is None else float(found[0])
+    if objects == 0:
+        return float("nan")
+    hit = np.flatnonzero(np.asarray(hits, bool))
+    right, seen = np.arange(1.0, len(hit) + 1), (hit + 1).astype(np.float64)
+    return _read(right, seen, float(objects))
 
 
-def _average_precision(
-    weight: NDArray[np.float64], objects: NDArray[np.int64], owner: NDArray[np.int64], hits: NDArray[np.bool_]
-) -> NDArray[np.float64] | None:
-    """(T,) AP. `weight` (I,) of each picture, `objects` (I,), `owner` (n,) picture of a detection, `hits` (T, n)."""
-    total = float((weight * objects).sum())
-    if total == 0:
-        return None
-    each = weight[owner]
-    right, seen = np.cumsum(hits * each, axis=1), np.cumsum(each)
+class _Curve:
+    """One category, kept so that a new weighting of the pictures costs little.
+
+    Precision can only be greatest where a detection is right, so that only those places are looked at.
+    """
+
+    def __init__(self, matches: ClassMatches) -> None:
+        self.objects, self.pictures = matches.objects, matches.pictures
+        self.hit = [np.flatnonzero(row) for row in matches.hits]
+        self.ignored = [np.flatnonzero(row) for row in matches.ignored]
+        # How many ignored detections stand before each right one.
+        self.before = [np.searchsorted(i, h) for i, h in zip(self.ignored, self.hit, strict=True)]
+
+    def average_precision(self, weight: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """(T,) AP when picture i counts `weight[i]` times, None when no object does."""
+        total = float(weight @ self.objects)
+        if total == 0:
+            return None
+        each = weight[self.pictures]
+        seen = np.cumsum(each)
+        values = np.zeros(len(self.hit))
+        for row, (hit, ignored, before) in enumerate(zip(self.hit, self.ignored, self.before, strict=True)):
+            if len(hit):
+                skipped = np.concatenate([[0.0], np.cumsum(each[ignored])])[before]
+                values[row] = _read(np.cumsum(each[hit]), seen[hit] - skipped, total)
+        return values
+
+
+def _read(right: NDArray[np.float64], seen: NDArray[np.float64], total: float) -> float:
+    """AP from, at each right detection, how many were right and how many were seen so far; `total`: objects."""
     precision = right / np.maximum(seen, 1e-12)
-    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    recall = right / total
-    values = np.zeros(len(hits))
-    for row in range(len(hits)):
-        at = np.searchsorted(recall[row], RECALLS - 1e-12, side="left")
-        values[row] = precision[row, at[at < recall.shape[1]]].sum() / len(RECALLS)
-    return values
-
-
-def _grouped(records: Sequence[Mapping[str, Any]]) -> dict[tuple[int, int], list[Mapping[str, Any]]]:
-    """Records by picture and category."""
-    groups: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
-    for record in records:
-        groups.setdefault((int(record["image_id"]), int(record["category_id"])), []).append(record)
-    return groups
-
-
-def _class_matches(
-    category: int,
-    image_ids: Sequence[int],
-    truth: Mapping[tuple[int, int], Sequence[Mapping[str, Any]]],
-    found: Mapping[tuple[int, int], Sequence[Mapping[str, Any]]],
-    limit: int,
-    thresholds: Sequence[float],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Objects (I,) of each picture; owner (n,) and hits (T, n) of all its detections in descending score."""
-    owners, scores, hits = [], [], []
-    objects = np.array([len(truth.get((image, category), ())) for image in image_ids], np.int64)
-    for number, image in enumerate(image_ids):
-        best = sorted(found.get((image, category), ()), key=lambda record: -float(record["score"]))[:limit]
-        if not best:
-            continue
-        boxes = [_boxes(records) for records in (best, truth.get((image, category), ()))]
-        owners += [number] * len(best)
-        scores += [float(record["score"]) for record in best]
-        hits.append(_hits(iou(*boxes), thresholds))
-    order = np.argsort(-np.array(scores), kind="stable")
-    joined = np.concatenate(hits, axis=1) if hits else np.zeros((len(thresholds), 0), bool)
-    return objects, np.array(owners, np.int64)[order], joined[:, order]
-
-
-def _boxes(records: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
-    return xywh_to_xyxy(np.array([record["bbox"] for record in records], np.float64).reshape(-1, 4))  # type: ignore[arg-type]
-
-
-def _hits(overlap: NDArray[np.float32], thresholds: Sequence[float]) -> NDArray[np.bool_]:
-    """(T, n) whether each detection (rows of `overlap`, best first) takes a free object at each threshold."""
-    hits = np.zeros((len(thresholds), len(overlap)), bool)
-    if not overlap.shape[1]:
-        return hits
-    for row, threshold in enumerate(thresholds):
-        free = overlap.copy()
-        for index in range(len(overlap)):
-            best = int(np.argmax(free[index]))
-            if free[index, best] >= threshold:
-                hits[row, index] = True
-                free[:, best] = -1.0
-    return hits
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    at = np.searchsorted(right / total, RECALLS, side="left")
+    return float(precision[at[at < len(right)]].sum() / len(RECALLS))

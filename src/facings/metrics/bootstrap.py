@@ -1,13 +1,26 @@
 """How far a figure would move on other pictures of the same kind. Knows nothing of what the figure is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+Draw = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First minus second on the same pictures: `value`, its 95 % interval, and the share of draws that the first wins."""
+
+    value: float
+    low: float
+    high: float
+    wins: float
+
 
 def bootstrap_interval(
-    statistic: Callable[[NDArray[np.int64]], float],
+    statistic: Callable[[Draw], float],
     n: int,
     *,
     seed: int = 0,
@@ -27,16 +40,52 @@ def bootstrap_interval(
 
     Raises ValueError for n < 1.
     """
+    values = np.array([statistic(index) for index in draws(n, seed=seed, repeats=repeats)])
+    return percentile_interval(values, confidence=confidence)
+
+
+def draws(n: int, *, seed: int = 0, repeats: int = 1000) -> Iterator[Draw]:
+    """`repeats` times (n,) int64 indices, drawn with replacement; the same for the same seed.
+
+    >>> [index.tolist() for index in draws(1, repeats=2)]
+    [[0], [0]]
+
+    Raises ValueError for n < 1.
+    """
     if n < 1:
         raise ValueError("a bootstrap needs one unit or more")
     rng = np.random.default_rng(seed)
-    values = np.array([statistic(rng.integers(0, n, n)) for _ in range(repeats)])
+    return (rng.integers(0, n, n) for _ in range(repeats))
+
+
+def percentile_interval(values: NDArray[np.float64], *, confidence: float = 0.95) -> tuple[float, float]:
+    """The middle `confidence` of the values; nan are left out.
+
+    >>> percentile_interval(np.arange(101.0), confidence=0.5)
+    (25.0, 75.0)
+    """
     values = values[~np.isnan(values)]
     if not values.size:
         return float("nan"), float("nan")
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def paired_difference(first: NDArray[np.float64], second: NDArray[np.float64], value: float) -> Difference:
+    """What two figures' differences over the same draws say: `first` and `second` (repeats,), `value` on all pictures.
+
+    A draw in which both are equal is half a win; one in which either is nan is left out.
+
+    By hand: the first is better by 0.1 in three draws of four, and equal in one: it wins 3.5 of 4.
+
+    >>> paired_difference(np.array([0.6, 0.7, 0.8, 0.5]), np.array([0.5, 0.6, 0.7, 0.5]), 0.1).wins
+    0.875
+    """
+    apart = (first - second)[~np.isnan(first - second)]
+    low, high = percentile_interval(apart)
+    wins = float((apart > 0).mean() + (apart == 0).mean() / 2) if apart.size else float("nan")
+    return Difference(value, low, high, wins)
 
 
 def share_interval(
@@ -50,7 +99,7 @@ def share_interval(
     (0.75, 0.75)
     """
 
-    def share(index: NDArray[np.int64]) -> float:
+    def share(index: Draw) -> float:
         whole = wholes[index].sum()
         return float(parts[index].sum() / whole) if whole else float("nan")
 
