@@ -7,6 +7,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from facings.masks import CropMask
+
 DECISION_SCHEMA = "facings.decision/1"
 Status = Literal["known", "ambiguous", "unknown"]
 
@@ -16,13 +18,17 @@ class Detections:
     """Products found in a frame.
 
     `boxes` (N, 4) float32 xyxy, pixels of the original picture; `scores` (N,) float32, 0–1, descending; `labels` (N,) int64.
-    `polygons`: for each detection the outline as (P, 2) float32 xy pixels, or None where the detector makes no masks.
+    `polygons`: for each detection the outline as (P, 2) float32 xy pixels, without a point where its mask is empty;
+    `masks`: the masks themselves. Both are None where the detector makes none, or nobody asked for them. `attributes`
+    (N, T) float32, 0–1: yes-or-no properties, in the bundle's order; None where the detector knows none.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
     polygons: tuple[NDArray[np.float32], ...] | None = None
+    masks: tuple[CropMask, ...] | None = None
+    attributes: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.boxes)
@@ -32,8 +38,10 @@ class Detections:
             raise ValueError(f"{count} boxes, but scores {self.scores.shape} and labels {self.labels.shape}")
         if not np.isfinite(self.boxes).all() or not np.isfinite(self.scores).all():
             raise ValueError("boxes and scores must be finite")
-        if self.polygons is not None and len(self.polygons) != count:
-            raise ValueError(f"{count} boxes, but {len(self.polygons)} polygons")
+        for name in ("polygons", "masks", "attributes"):
+            others = getattr(self, name)
+            if others is not None and len(others) != count:
+                raise ValueError(f"{count} boxes, but {len(others)} {name}")
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -42,7 +50,9 @@ class Detections:
         """Those with a score of at least `score`."""
         index = np.flatnonzero(self.scores >= score)
         polygons = None if self.polygons is None else tuple(self.polygons[i] for i in index)
-        return Detections(self.boxes[index], self.scores[index], self.labels[index], polygons)
+        masks = None if self.masks is None else tuple(self.masks[i] for i in index)
+        attributes = None if self.attributes is None else self.attributes[index]
+        return Detections(self.boxes[index], self.scores[index], self.labels[index], polygons, masks, attributes)
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Item:
-    """One product in a frame. `box`: x1, y1, x2, y2 pixels; `category` from coarse to fine; `product_id` None unless known."""
+    """One product in a frame. `box`: x1, y1, x2, y2 pixels; `category` from coarse to fine; `product_id` None unless known;
+    `polygon`: the outline, empty where the detector makes none; `attributes`: name → 0–1, how surely it has the property."""
 
     box: tuple[float, float, float, float]
     detection_score: float
@@ -80,6 +91,7 @@ class Item:
     category: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     polygon: tuple[tuple[float, float], ...] = field(default=())
+    attributes: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.status not in get_args(Status):
@@ -126,4 +138,6 @@ def _item(record: dict[str, Any]) -> Item:
         category=tuple(record["category"]),
         candidates=tuple(Candidate(**candidate) for candidate in record["candidates"]),
         polygon=tuple((float(x), float(y)) for x, y in record["polygon"]),
+        # Older decisions have none.
+        attributes={str(name): float(value) for name, value in record.get("attributes", {}).items()},
     )

@@ -25,6 +25,10 @@ SAME = 0.5
 # A box counts against another only if its score is at least this share of the other's: the many unsure boxes that every
 # detector gives must not swallow a sure one.
 AS_SURE = 0.5
+# What scores less is not looked at where tiles are put together: it is never reported, and there are thousands of it.
+LEAST = 0.001
+# Where nothing else is said, neighbours share this part (one in so many) of a tile's side.
+DEFAULT_OVERLAP = 4
 # Boxes that are compared with all others at once: bounds memory where a picture gives thousands.
 BLOCK = 256
 
@@ -48,6 +52,11 @@ class Tiling:
             raise ConfigError(
                 f"tiles: overlap={self.overlap}: expected a tenth to a half of size={self.size}, and more than a product"
             )
+
+    @classmethod
+    def of(cls, size: int, overlap: int | None = None, whole: bool = False) -> "Tiling":
+        """With a quarter of `size` as overlap where none is given."""
+        return cls(size, size // DEFAULT_OVERLAP if overlap is None else overlap, whole)
 
     def boxes(self, height: int, width: int) -> Indices:
         """(T, 4) xyxy pixels of the tiles of a picture; with `whole` and more than one tile, the last is the picture."""
@@ -150,7 +159,7 @@ def detect(
     *,
     input_size: int,
     tiling: Tiling | None = None,
-    least: float = 1e-6,
+    least: float = 0.0,
 ) -> Found:
     """Everything with a score of `least` or more in a picture (H, W, 3): at once without `tiling`, else tile by tile.
 
@@ -184,9 +193,11 @@ def in_picture(outputs: Outputs, height: int, width: int, least: float = 0.0) ->
     """
     boxes = clip(to_image(outputs["boxes"], outputs["transform"]), height, width)
     kept = np.flatnonzero((area(boxes) > 0) & (outputs["scores"] > 0) & (outputs["scores"] >= least))
-    shared = {name: outputs[name] for name in ("prototypes", "transform") if name in outputs}
+    shared = ("prototypes", "transform")
     of_boxes = {name: value[kept] for name, value in outputs.items() if name not in shared}
-    return {**of_boxes, **shared, "boxes": boxes[kept], "scores": of_boxes["scores"].astype(np.float32)}
+    # Prototypes are large: a tile where nothing was found keeps none.
+    whole = {name: outputs[name] for name in shared if name in outputs and len(kept)}
+    return {**of_boxes, **whole, "boxes": boxes[kept], "scores": of_boxes["scores"].astype(np.float32)}
 
 
 def merge(

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
 from facings.runtime.verify import verify
 from facings.tasks.checkpoint import load_model
+from facings.tiles import Tiling
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ def _check_settings(cfg: DictConfig) -> Path:
         )
     for text in cfg.licences:
         _licence(text)
+    _tiling(cfg)
     target = Path(cfg.output) / f"{cfg.name}-{cfg.version}"
     if target.exists() and not cfg.overwrite and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"{target}: exists already; choose another version, or --overwrite")
@@ -251,11 +253,15 @@ def _write_contents(
     sections: dict[str, dict[str, Any] | None] = {"detector": None, "embedder": None}
     if detector is not None:
         top_k = min(int(cfg.top_k), int(detector.network.model.model.num_anchors))  # type: ignore[arg-type, union-attr]
+        shapes = {port["name"]: port["shape"] for port in graphs["detector"]["outputs"]}
         sections["detector"] = {
             "image_size": detector.network.image_size,
             "labels": list(detector.config["labels"]),
             "top_k": top_k,
             "branch": str(cfg.branch),
+            "masks": "prototypes" in shapes,
+            "prototypes": shapes["prototypes"][1] if "prototypes" in shapes else 0,
+            "attributes": list(detector.network.model.model.attributes),  # type: ignore[arg-type, union-attr]
         }
     if embedder is not None:
         dimension = int(embedder.network.model.dimension)  # type: ignore[arg-type]
@@ -263,6 +269,14 @@ def _write_contents(
     manifest = manifest_of(str(cfg.name), str(cfg.version), graphs, **sections)
     seal(folder, manifest)
     return manifest
+
+
+def _tiling(cfg: DictConfig) -> dict[str, Any] | None:
+    """postprocess.json's `tiles`. Raises ConfigError for sizes that do not fit."""
+    if cfg.tiles.size is None:
+        return None
+    overlap = None if cfg.tiles.overlap is None else int(cfg.tiles.overlap)
+    return asdict(Tiling.of(int(cfg.tiles.size), overlap, bool(cfg.tiles.whole)))
 
 
 def _postprocess(cfg: DictConfig) -> dict[str, Any]:
@@ -276,6 +290,7 @@ def _postprocess(cfg: DictConfig) -> dict[str, Any]:
         "ambiguity_margin": float(cfg.ambiguity_margin),
         "top_k": int(cfg.candidates),
         "crop_margin": float(cfg.crop_margin),
+        "tiles": _tiling(cfg),
     }
 
 

@@ -34,7 +34,8 @@ FILE_NAMES = {
 }
 # Every stage that a golden sample keeps, beside the picture itself.
 GOLDEN_STAGES = (
-    "pixels", "transform", "boxes", "scores", "labels", "crop_boxes", "crops", "embeddings", "items", "similarities",
+    "pixels", "transform", "boxes", "scores", "labels", "coefficients", "attributes", "prototypes",
+    "crop_boxes", "crops", "embeddings", "items", "similarities",
 )  # fmt: skip
 
 

@@ -30,23 +30,39 @@ class Network:
 
 
 class DetectorGraph(nn.Module):
-    """A detector's inference as one call with tensors in and out."""
+    """A detector's inference as one call with tensors in and out. `outputs`: their names, in order.
+
+    Raises ConfigError for a baseline, whose inference no exporter of standard operators can follow.
+    """
 
     def __init__(self, model: nn.Module, *, branch: Branch, top_k: int, nms_iou: float) -> None:
         super().__init__()
+        if hasattr(model, "losses"):
+            raise ConfigError(
+                f"{type(model).__name__} is a baseline to compare with and cannot be exported; "
+                "export a DenseDetector (model=detector/nano, small, medium, lite0)"
+            )
         self.model, self.branch, self.top_k, self.nms_iou = model, branch, top_k, nms_iou
+        self.outputs = ["boxes", "scores", "labels"]
+        if model.prototypes is not None:
+            self.outputs.append("coefficients")
+        if model.attributes:
+            self.outputs.append("attributes")
+        if model.prototypes is not None:
+            self.outputs.append("prototypes")
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`pixels` [B, 3, S, S] → boxes [B, N, 4] xyxy input pixels, scores [B, N] descending, labels [B, N]."""
-        found: tuple[Tensor, Tensor, Tensor] = self.model.predict(  # type: ignore[operator]
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """`pixels` [B, 3, S, S] → boxes [B, N, 4] xyxy input pixels, scores [B, N] descending, labels [B, N]; with masks
+        coefficients [B, N, K] and prototypes [B, K, h, w], with attributes [B, N, T] 0–1."""
+        found: dict[str, Tensor] = self.model.predict(  # type: ignore[operator]
             pixels, branch=self.branch, top_k=self.top_k, nms_iou=self.nms_iou
         )
-        return found
+        return tuple(found[name] for name in self.outputs)
 
 
-def export_detector(model: nn.Module, path: Path, *, image_size: int, opset: int) -> None:
-    """`pixels` → `boxes`, `scores`, `labels`."""
-    _export(model, path, "pixels", image_size, ["boxes", "scores", "labels"], opset)
+def export_detector(model: DetectorGraph, path: Path, *, image_size: int, opset: int) -> None:
+    """`pixels` → `boxes`, `scores`, `labels`, and what else the detector tells."""
+    _export(model, path, "pixels", image_size, model.outputs, opset)
 
 
 def export_embedder(model: nn.Module, path: Path, *, image_size: int, opset: int) -> None:

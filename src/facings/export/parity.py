@@ -14,14 +14,17 @@ from torch import nn
 
 from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import BundleError
-from facings.export.networks import Network
+from facings.export.networks import DetectorGraph, Network
 from facings.runtime.crops import cut_crop
 from facings.runtime.recognizer import Recognizer
-from facings.runtime.verify import RELEVANT, largest_difference, unmatched_detections
+from facings.runtime.verify import OF_BOXES, RELEVANT, largest_difference, unmatched_detections
 
 Image = NDArray[np.uint8]
 # Pixels may be one of 255 levels apart; the others leave float32 ten times its error through a deep network.
-TOLERANCES = {"transform": 1e-6, "boxes": 0.5, "scores": 1e-3, "embeddings": 1e-3, "similarities": 1e-3}
+TOLERANCES = {
+    "transform": 1e-6, "boxes": 0.5, "scores": 1e-3, "coefficients": 1e-2, "prototypes": 1e-2, "attributes": 1e-3,
+    "embeddings": 1e-3, "similarities": 1e-3,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,13 @@ def measure_parity(
         ours = [normalise(square, detector.mean, detector.std)[None] for square, _ in prepared]
         compared("pixels", ours, [f["pixels"] for f in found])
         compared("transform", [transform for _, transform in prepared], [f["transform"] for f in found])
-        behind_nms = getattr(detector.model, "branch", None) == "one_to_many"
-        boxes, scores, labels = _torch(detector.model, np.concatenate([f["pixels"] for f in found]))
-        stages += _detection_parity(recognizer, boxes, scores, labels, found, limits, behind_nms=behind_nms)
+        assert isinstance(detector.model, DetectorGraph)
+        outputs = _torch(detector.model, np.concatenate([f["pixels"] for f in found]))
+        tensors = dict(zip(detector.model.outputs, outputs, strict=True))
+        behind_nms = detector.model.branch == "one_to_many"
+        stages += _detection_parity(recognizer, tensors, found, limits, behind_nms=behind_nms)
+        if "prototypes" in tensors:
+            compared("prototypes", list(tensors["prototypes"]), [f["prototypes"][0] for f in found])
     if embedder is not None:
         cut = [f for f in found if "crops" in f]
         if not cut:
@@ -110,23 +117,22 @@ def as_report(stages: Sequence[StageParity]) -> dict[str, Any]:
 
 def _detection_parity(
     recognizer: Recognizer,
-    boxes: NDArray[Any],
-    scores: NDArray[Any],
-    labels: NDArray[Any],
+    ours: Mapping[str, NDArray[Any]],
     found: Sequence[Mapping[str, NDArray[Any]]],
     limits: Mapping[str, float],
     *,
     behind_nms: bool,
 ) -> list[StageParity]:
-    """Scores are compared in their order; boxes by twins, because near-equal scores may swap places.
+    """Scores are compared in their order; boxes, and what is told of each, by twins, because near-equal scores may swap
+    places.
 
     Behind an NMS only the scores that a decision could see are compared: among the thousands of doubles below them a
     rounding decides which one of two is kept.
     """
-    theirs = {name: np.concatenate([f[name] for f in found]) for name in ("boxes", "scores", "labels")}
-    ours = {"boxes": boxes, "scores": scores, "labels": labels}
+    theirs = {name: np.concatenate([f[name] for f in found]) for name in ours if name != "prototypes"}
+    ours = {name: value for name, value in ours.items() if name in theirs}
     least = recognizer.bundle.postprocess.score_threshold * RELEVANT
-    given = {name: float(limits[name]) for name in ("boxes", "scores")}
+    given = {name: float(limits[name]) for name in ("boxes", "scores", *OF_BOXES) if name in limits}
     lost = unmatched_detections(ours, theirs, least=least, tolerances=given)
     lost += unmatched_detections(theirs, ours, least=least, tolerances=given)
     count = int((ours["scores"] >= least).sum())

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from facings.errors import BundleError
+from facings.errors import BundleError, ConfigError
 from facings.files import sha256
 from facings.runtime.gallery import Gallery, gallery_folder
 from facings.runtime.onnx_file import check_portable
+from facings.tiles import Tiling
 
 SCHEMA = "facings.bundle"
 SCHEMA_MAJOR = 1
@@ -26,7 +27,8 @@ MAX_FILES = 10_000
 
 @dataclass(frozen=True)
 class Postprocess:
-    """Thresholds of the decision. Shares are 0–1; `nms_iou` None for an NMS-free detector."""
+    """Thresholds of the decision. Shares are 0–1; `nms_iou` None for an NMS-free detector; `tiles` None where a frame is
+    looked at as a whole."""
 
     score_threshold: float
     max_detections: int
@@ -35,6 +37,7 @@ class Postprocess:
     ambiguity_margin: float
     top_k: int
     crop_margin: float
+    tiles: Tiling | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,12 @@ class Bundle:
         """Names of the detector's classes by label number."""
         detector = self.manifest.get("detector")
         return tuple(detector["labels"]) if detector else ()
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the yes-or-no properties that the detector tells of each box, in the order of its output."""
+        detector = self.manifest.get("detector")
+        return tuple(detector.get("attributes") or ()) if detector else ()
 
     @property
     def name(self) -> str:
@@ -207,14 +216,28 @@ def _check_members(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def _postprocess(content: dict[str, Any], folder: Path) -> Postprocess:
-    fields = {name: content.get(name) for name in Postprocess.__dataclass_fields__}
+    fields = {name: content.get(name) for name in Postprocess.__dataclass_fields__ if name != "tiles"}
     for name, value in fields.items():
         if name == "nms_iou" and value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise BundleError(f"{folder}/postprocess.json: {name} is {value!r}; expected a number")
-    post = Postprocess(**fields)  # type: ignore[arg-type]
+    # Bundles from before there were tiles have no such entry.
+    post = Postprocess(**fields, tiles=_tiling(content.get("tiles"), folder))  # type: ignore[arg-type]
     shares = (post.score_threshold, post.false_accept_rate, post.ambiguity_margin)
     if not all(0 <= share <= 1 for share in shares) or not 1 <= post.max_detections <= 100_000 or post.top_k < 1:
         raise BundleError(f"{folder}/postprocess.json: a threshold is out of its range: {fields}")
     return post
+
+
+def _tiling(content: Any, folder: Path) -> Tiling | None:
+    """`{"size": pixels, "overlap": pixels, "whole": bool}` → tiles; null → none."""
+    if content is None:
+        return None
+    kinds = {"size": int, "overlap": int, "whole": bool}
+    if not isinstance(content, dict) or {name: type(value) for name, value in content.items()} != kinds:
+        raise BundleError(f"{folder}/postprocess.json: tiles is {content!r}; expected size, overlap (pixels) and whole")
+    try:
+        return Tiling(**content)
+    except ConfigError as fault:
+        raise BundleError(f"{folder}/postprocess.json: {fault}") from fault

@@ -20,6 +20,7 @@ from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
 from facings.structures import Decision
 from facings.suggestions import nearest
+from facings.tiles import Tiling
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".npy")
 SOLD_BY = ("piece", "weight")
@@ -78,6 +79,17 @@ def predict_parser() -> Parser:
         "--output", type=Path, default=Path("predictions"), help="where to write (default: predictions)"
     )
     parser.add_argument("--threads", type=_count, help="threads of the runtime (default: one a core)")
+    parser.add_argument(
+        "--tile-size",
+        type=_pixels,
+        help="look at large pictures in tiles of so many pixels; 0: never (default: as exported)",
+    )
+    parser.add_argument(
+        "--overlap", type=_pixels, help="pixels that tiles share: more than a product (default: a quarter)"
+    )
+    parser.add_argument(
+        "--whole", action="store_true", help="look at the whole picture too, for products beyond --overlap"
+    )
     parser.add_argument("--no-annotate", action="store_true", help="write the JSON alone")
     parser.add_argument("--json", action="store_true", help="also print each decision as a line of JSON")
     return parser
@@ -86,7 +98,7 @@ def predict_parser() -> Parser:
 def predict(options: argparse.Namespace) -> int:
     """`STEM.decision.json` and `STEM.annotated.jpg` for each picture; a damaged one is named, the others are done."""
     bundle = Bundle.open(options.bundle)
-    recognizer = Recognizer(bundle, threads=options.threads)
+    recognizer = Recognizer(bundle, threads=options.threads, tiling=tiling_of(options, bundle))
     pictures = find_pictures(options.pictures)
     names = product_names(bundle, recognizer.gallery)
     failed = 0
@@ -112,6 +124,21 @@ def predict(options: argparse.Namespace) -> int:
     if failed:
         sys.stderr.write(f"facings predict: {failed} of {len(pictures)} pictures could not be read\n")
     return 1 if failed else 0
+
+
+def tiling_of(options: argparse.Namespace, bundle: Bundle) -> Tiling | None:
+    """The tiles that --tile-size, --overlap and --whole ask for, else the bundle's. Raises ConfigError when they do not fit."""
+    own = bundle.postprocess.tiles
+    if options.tile_size is None and options.overlap is None and not options.whole:
+        return own
+    size, overlap = options.tile_size, options.overlap
+    if size is None and own is not None:
+        size, overlap = own.size, own.overlap if overlap is None else overlap
+    if size:
+        return Tiling.of(size, overlap, options.whole)
+    if overlap is not None or options.whole:
+        raise ConfigError("--overlap and --whole are about tiles: give --tile-size too, e.g. --tile-size 1280")
+    return None
 
 
 def enroll_parser() -> Parser:
@@ -255,6 +282,12 @@ def _nearest_other(gallery: Gallery, product: str) -> str:
     similarities = (gallery.vectors[~others] @ gallery.vectors[others].T).max(axis=0)
     best = int(np.argmax(similarities))
     return f"{gallery.items[int(gallery.item[others][best])]} (similarity {similarities[best]:.3f})"
+
+
+def _pixels(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of pixels")
+    return int(text)
 
 
 def _count(text: str) -> int:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from itertools import takewhile
 
-import numpy as np
-
 from facings.runtime.bundle import Bundle, Postprocess
 from facings.runtime.gallery import Gallery
 from facings.structures import Candidate, Decision, Detections, Item, Matches, Status
@@ -26,6 +24,7 @@ def decide(detections: Detections, matches: Matches | None, bundle: Bundle, gall
         status = judge(candidates, bundle.postprocess)
         x1, y1, x2, y2 = (round(float(value), 2) for value in detections.boxes[number])
         polygon = detections.polygons[number].tolist() if detections.polygons is not None else []
+        attributes = detections.attributes[number].tolist() if detections.attributes is not None else []
         items.append(
             Item(
                 box=(x1, y1, x2, y2),
@@ -35,6 +34,7 @@ def decide(detections: Detections, matches: Matches | None, bundle: Bundle, gall
                 category=_category(status, candidates, bundle, gallery),
                 candidates=candidates,
                 polygon=tuple((round(x, 1), round(y, 1)) for x, y in polygon),
+                attributes={n: round(v, 6) for n, v in zip(bundle.attributes, attributes, strict=True)},
             )
         )
     return Decision(gallery.version if gallery is not None else None, tuple(items))
@@ -64,9 +64,3 @@ def _category(
     paths = [tuple(bundle.product(c.product_id, gallery).get("category") or ()) for c in near]
     levels = takewhile(lambda names: len(set(names)) == 1, zip(*paths, strict=False))
     return tuple(names[0] for names in levels)
-
-
-def by_score(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> Detections:  # type: ignore[type-arg]
-    """Detections in descending score, as the contract wants them."""
-    order = np.argsort(-scores, kind="stable")
-    return Detections(boxes[order].astype(np.float32), scores[order].astype(np.float32), labels[order].astype(np.int64))

@@ -4,19 +4,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.boxes import area, clip, nms, to_image
+from facings.boxes import nms
 from facings.errors import BundleError, DataError
+from facings.masks import CropMask, outline, trimmed
 from facings.runtime.bundle import Bundle
 from facings.runtime.crops import cut_crop
-from facings.runtime.decision import by_score, decide
+from facings.runtime.decision import decide
 from facings.runtime.gallery import Gallery
 from facings.runtime.session import Session
 from facings.structures import Decision, Detections, Matches
+from facings.tiles import AS_SURE, LEAST, Found, Tiling, detect
 
 STAGES = ("preprocess", "detect", "embed", "match", "total")
 # Crops embedded at once: enough to fill the cores, few enough to bound memory on a frame of 1,000 products.
@@ -35,10 +37,16 @@ class FrameResult:
 
 
 class Recognizer:
-    """Runs a bundle. Sessions are made once; `run` may be called from several threads."""
+    """Runs a bundle. Sessions are made once; `run` may be called from several threads.
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+    `tiling`: how large frames are cut, None for never; by default as the bundle says.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, threads: int | None = None, tiling: Tiling | Literal["bundle"] | None = "bundle"
+    ) -> None:
         self.bundle = bundle
+        self.tiling = bundle.postprocess.tiles if tiling == "bundle" else tiling
         self._sessions = {role: Session(bundle.graph_path(role), threads=threads) for role in bundle.manifest["graphs"]}
         has_gallery = bundle.has("embedder") and (bundle.path / "gallery" / "CURRENT").is_file()
         self.gallery: Gallery | None = bundle.gallery() if has_gallery else None
@@ -49,8 +57,9 @@ class Recognizer:
         clock = _Clock()
         post = self.bundle.postprocess
         with clock("total"):
-            detections = self._detections(image, clock)
-            detections = detections.above(post.score_threshold if self.bundle.has("detector") else 0.0)
+            found = self._found(image, post.score_threshold, clock)
+            with clock("detect"):
+                detections = _detections(found, outlines=True)
             embeddings = np.zeros((0, 0), np.float32)
             matches = None
             if self.gallery is not None:
@@ -66,10 +75,13 @@ class Recognizer:
         """The decision alone."""
         return self.run(image).decision
 
-    def detect(self, image: NDArray[np.uint8], score_threshold: float = 0.0) -> Detections:
-        """All detections of a frame with at least `score_threshold`; without a detector, the whole picture as one."""
+    def detect(self, image: NDArray[np.uint8], score_threshold: float = 0.0, *, masks: bool = False) -> Detections:
+        """All detections of a frame with at least `score_threshold`; without a detector, the whole picture as one.
+
+        `masks`: with outlines and masks too, where the detector makes them; a mask takes a byte a pixel of its own box.
+        """
         check_image(image)
-        return self._detections(image, _Clock()).above(score_threshold)
+        return _detections(self._found(image, score_threshold, _Clock()), outlines=masks, masks=masks)
 
     def embed(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, 4) xyxy pixel boxes of a frame → (N, D) unit vectors."""
@@ -116,8 +128,8 @@ class Recognizer:
             prepared = self._sessions["preprocess"](image=image[None])
             found = self._sessions["detector"](pixels=prepared["pixels"])
             arrays |= {"pixels": prepared["pixels"], "transform": prepared["transform"]}
-            arrays |= {name: found[name] for name in ("boxes", "scores", "labels")}
-            boxes = self._detections(image, _Clock()).boxes[:GOLDEN_CROPS]
+            arrays |= found
+            boxes = self._found(image, 0.0, _Clock()).boxes[:GOLDEN_CROPS]
         boxes = boxes if crop_boxes is None else crop_boxes
         if self.bundle.has("embedder") and len(boxes):
             arrays["crop_boxes"] = boxes
@@ -128,30 +140,52 @@ class Recognizer:
                 arrays |= {"items": matches.items, "similarities": matches.similarities}
         return arrays
 
-    def _detections(self, image: NDArray[np.uint8], clock: "_Clock") -> Detections:
+    def _found(self, image: NDArray[np.uint8], least: float, clock: "_Clock") -> Found:
+        """What scores `least` or more, at most `max_detections`, best first; without a detector the whole frame."""
         height, width = image.shape[:2]
         if not self.bundle.has("detector"):
-            whole = np.array([[0, 0, width, height]], np.float32)
-            return Detections(whole, np.ones(1, np.float32), np.zeros(1, np.int64))
-        with clock("preprocess"):
-            prepared = self._sessions["preprocess"](image=image[None])
+            boxes = np.array([[0, 0, width, height]], np.float32)
+            return Found(boxes, np.ones(1, np.float32), np.zeros(1, np.int64), None, (), (((0, 0),),))
+
+        def look(picture: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+            with clock("preprocess"):
+                prepared = self._sessions["preprocess"](image=picture[None])
+            outputs = self._sessions["detector"](pixels=prepared["pixels"])
+            return {name: value[0] for name, value in outputs.items()} | {
+                "transform": prepared["transform"].reshape(-1)
+            }
+
+        post, size = self.bundle.postprocess, int(self.bundle.manifest["detector"]["image_size"])
+        # Where tiles meet, a box just below the threshold may show that one above it is a part or a double.
+        floor = 0.0 if self.tiling is None else max(LEAST, least * AS_SURE)
         with clock("detect"):
-            found = self._sessions["detector"](pixels=prepared["pixels"])
-            boxes = clip(to_image(found["boxes"][0], prepared["transform"].reshape(-1)), height, width)
-            scores, labels = found["scores"][0], found["labels"][0]
-            # A box that lies in the grey border alone has no area once it is cut at the picture's edge.
-            real = (area(boxes) > 0) & (scores > 0)
-            boxes, scores, labels = boxes[real], scores[real], labels[real]
-            post = self.bundle.postprocess
+            found = detect(image, look, input_size=size, tiling=self.tiling, least=floor)
             if post.nms_iou is not None:
-                kept = nms(boxes, scores, post.nms_iou)
-                boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
-            return by_score(boxes[: post.max_detections], scores[: post.max_detections], labels[: post.max_detections])
+                found = found.at(nms(found.boxes, found.scores, post.nms_iou))
+            found = found.at(np.flatnonzero(found.scores >= least)[: post.max_detections])
+        # Preprocessing took place inside, and has a stage of its own.
+        clock.milliseconds["detect"] -= clock.milliseconds["preprocess"]
+        return found
 
     def _crop_pixels(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         margin = self.bundle.postprocess.crop_margin
         crops = [self._sessions["crop"](image=cut_crop(image, box, margin)[None])["pixels"] for box in boxes]
         return np.concatenate(crops)
+
+
+def _detections(found: Found, *, outlines: bool, masks: bool = False) -> Detections:
+    """What is passed on. Masks are decoded one by one, and an outline keeps none of them."""
+    drawn: list[tuple[NDArray[np.float32], CropMask | None]] | None = None
+    if outlines and found.has_masks:
+        drawn = [(outline(mask), trimmed(mask) if masks else None) for mask in found.masks()]
+    return Detections(
+        found.boxes,
+        found.scores,
+        found.labels,
+        polygons=None if drawn is None else tuple(polygon for polygon, _ in drawn),
+        masks=None if drawn is None or not masks else tuple(mask for _, mask in drawn if mask is not None),
+        attributes=found.attributes,
+    )
 
 
 class _Clock:

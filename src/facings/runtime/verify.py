@@ -19,7 +19,9 @@ from facings.structures import Decision
 Arrays = dict[str, NDArray[Any]]
 # Detections below half the threshold never reach a decision; among them the order of near-equal scores is free.
 RELEVANT = 0.5
-STAGE_ARRAYS = ("pixels", "transform", "crops", "embeddings", "similarities")
+STAGE_ARRAYS = ("pixels", "transform", "prototypes", "crops", "embeddings", "similarities")
+# What a detector with masks or attributes tells of each box: compared between twins, as corners are.
+OF_BOXES = ("coefficients", "attributes")
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,13 @@ def largest_difference(first: NDArray[Any], second: NDArray[Any]) -> float:
 def unmatched_detections(first: Arrays, second: Arrays, *, least: float, tolerances: dict[str, float]) -> int:
     """How many detections of `first` with a score of `least` or more have no twin in `second`.
 
-    A twin has the same label, its score within `scores` and all its corners within `boxes` (pixels of the input).
-    Order does not matter: among near-equal scores it may differ from machine to machine. Each twin serves once.
+    A twin has the same label, its score within `scores` and all its corners within `boxes` (pixels of the input); where
+    `first` has them, also its coefficients and attributes within their tolerances. Order does not matter: among near-equal
+    scores it may differ from machine to machine. Each twin serves once.
     """
+    others = [name for name in OF_BOXES if name in first]
+    if any(name not in second for name in others):
+        return int((first["scores"] >= least).sum())
     lost = 0
     for frame in range(len(first["scores"])):
         free = np.ones(len(second["scores"][frame]), bool)
@@ -127,6 +133,9 @@ def unmatched_detections(first: Arrays, second: Arrays, *, least: float, toleran
             apart = np.abs(second["boxes"][frame] - first["boxes"][frame][number]).max(axis=1)
             near = np.abs(second["scores"][frame] - first["scores"][frame][number]) <= tolerances["scores"]
             same = second["labels"][frame] == first["labels"][frame][number]
+            for name in others:
+                off = np.abs(second[name][frame] - first[name][frame][number]).max(axis=1)
+                same &= off <= tolerances[name]
             twins = np.flatnonzero(free & near & same & (apart <= tolerances["boxes"]))
             if len(twins):
                 free[twins[np.argmin(apart[twins])]] = False
