@@ -161,6 +161,7 @@ def test_labels_are_kept_with_the_model(tiny_shop: TinyShop) -> None:
     model, config = load_model(tiny_shop.detector, "detection")
     assert config["labels"] == ["packaged", "produce"]
     with torch.no_grad():
-        boxes, scores, labels = model.predict(torch.zeros(1, 3, 128, 128))  # type: ignore[operator]
+        found = model.predict(torch.zeros(1, 3, 128, 128))  # type: ignore[operator]
+    boxes, scores, labels = found["boxes"], found["scores"], found["labels"]
     assert boxes.shape == (1, 336, 4) and set(np.unique(labels)) <= {0, 1}
     assert (scores.diff(dim=1) <= 0).all()

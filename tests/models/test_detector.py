@@ -13,7 +13,7 @@ def tiny(**changes: object) -> DenseDetector:
 
 
 def test_anchors_are_cell_centres_of_three_strides() -> None:
-    points, strides = anchor_points(64)
+    points, strides = anchor_points(64, 64)
     assert len(points) == 64 + 16 + 4
     assert points[0].tolist() == [4, 4] and points[64].tolist() == [8, 8] and points[-1].tolist() == [48, 48]
     assert strides.unique().tolist() == [8, 16, 32]
@@ -24,7 +24,7 @@ def test_decoding_by_hand() -> None:
     model = tiny()
     distances = torch.full((1, model.num_anchors, 4, model.bins), -50.0)
     distances[..., 2] = 50
-    boxes = model.decode(distances.flatten(2))
+    boxes = model.decode(distances.flatten(2), model.anchors, model.anchor_strides)
     assert torch.allclose(boxes[0, 0], torch.tensor([4.0 - 16, 4 - 16, 4 + 16, 4 + 16]), atol=1e-4)
 
 
@@ -32,7 +32,8 @@ def test_decoding_by_hand() -> None:
 def test_prediction_is_sorted_and_of_fixed_size(branch: str) -> None:
     model = tiny().eval()
     with torch.no_grad():
-        boxes, scores, labels = model.predict(torch.rand(2, 3, 96, 96), branch=branch, top_k=50)  # type: ignore[arg-type]
+        found = model.predict(torch.rand(2, 3, 96, 96), branch=branch, top_k=50)  # type: ignore[arg-type]
+    boxes, scores, labels = found["boxes"], found["scores"], found["labels"]
     assert boxes.shape == (2, 50, 4) and scores.shape == labels.shape == (2, 50)
     assert (scores.diff(dim=1) <= 0).all() and labels.max() < 3
     assert (boxes[..., 2:] >= boxes[..., :2]).all()

@@ -18,6 +18,7 @@ from facings.benchmark.record import write_result
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
 from facings.commands.headlines import figures_json, training_claim
+from facings.data.class_balance import balanced_weights
 from facings.errors import CheckpointError, ConfigError
 from facings.files import atomic_write
 from facings.tasks.callbacks import RecordConfig
@@ -85,11 +86,26 @@ def build_task(cfg: DictConfig, data: Any, model: nn.Module) -> pl.LightningModu
         loss = instantiate(cfg.loss)(num_classes=data.num_train_products, embedding_size=model.dimension)
         extra: dict[str, Any] = {"coarse": data.coarse_labels()}
     else:
-        loss = instantiate(cfg.loss)
+        loss = instantiate(cfg.loss, **_class_weights(cfg, data))
         extra = {}
     return instantiate(  # type: ignore[no-any-return]
         cfg.task.module, model=model, loss=loss, optimizer=optimizer, scheduler=scheduler, **extra
     )
+
+
+def _class_weights(cfg: DictConfig, data: Any) -> dict[str, list[float]]:
+    """What `loss.class_weights=balanced` stands for; a list of another length than the labels is refused."""
+    wanted = OmegaConf.select(cfg, "loss.class_weights")
+    if wanted is None:
+        return {}
+    if wanted == "balanced":
+        return {"class_weights": balanced_weights(data.train_table.class_counts())}
+    if isinstance(wanted, str) or len(wanted) != len(data.labels):
+        raise ConfigError(
+            f"loss.class_weights={wanted}: expected balanced, null, or {len(data.labels)} numbers, one for each of "
+            f"{', '.join(data.labels)}"
+        )
+    return {}
 
 
 def build_trainer(cfg: DictConfig, resolved: Mapping[str, Any]) -> pl.Trainer:
