@@ -14,6 +14,7 @@ HYDRA_VERBS = {
     "synthesize": "make shelf scenes with packaged goods and produce, and their truth",
     "train": "fit a detector or an embedder: facings train experiment=detection/quickstart",
     "evaluate": "accuracy of a checkpoint or a bundle",
+    "inspect": "curves, worst and best pictures of a finished run of a detector",
     "export": "checkpoints to a verified ONNX bundle",
     "benchmark": "accuracy and latency of a bundle through the runtime, as JSON, table and HTML page",
 }
