@@ -43,6 +43,15 @@ def _packed(segmentation: Any, height: int, width: int) -> Rle:
     return packed
 
 
+def mask_area(mask: Rle) -> int:
+    """Pixels that are set.
+
+    >>> mask_area(compressed([[0, 0, 4, 0, 4, 3, 0, 3]], 10, 10))
+    12
+    """
+    return int(coco_mask.area(mask))
+
+
 def boundary(mask: Rle) -> Rle:
     """The pixels of `mask` that lie within 2 % of the picture's diagonal of its outline.
 
