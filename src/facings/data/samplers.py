@@ -1,13 +1,16 @@
 """Which crop comes when, and with which random numbers: a function of seed and epoch alone.
 
 Knows nothing of pictures. Because nothing here depends on global state, a resumed run draws what the unbroken run
-would have drawn.
+would have drawn. Under distributed training each process draws its part of the same order: step t of all processes
+together sees the items, augmented alike, that step t of one process with their batches put together sees. Lightning must
+therefore leave these samplers as they are (`use_distributed_sampler: false`).
 """
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from torch import distributed
 from torch.utils.data import Sampler
 
 from facings.errors import ConfigError
@@ -20,25 +23,34 @@ class Draw(NamedTuple):
     seed: int
 
 
+def process() -> tuple[int, int]:
+    """This process's number, and how many train together: (0, 1) without distributed training."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
 class PKSampler(Sampler[Draw]):
     """Batches of `products` × `views`: every batch holds several views of each of its products.
 
     Hermans, Beyer, Leibe: "In Defense of the Triplet Loss for Person Re-Identification", 2017. Here each epoch visits
     every crop once: a product's crops are shuffled and cut into groups of `views` (the last filled up with crops of
     the same product), and groups of different products are dealt into batches. A last, smaller batch is dropped unless
-    it is the only one.
+    it is the only one. Under distributed training every process has `products` of its own in each step.
 
-    Raises ConfigError when there are fewer products than a batch wants.
+    Raises ConfigError when there are fewer products than a batch of all processes wants.
     """
 
     def __init__(self, labels: Sequence[int], *, products: int, views: int, seed: int) -> None:
         self.groups_of: dict[int, list[int]] = {}
         for index, label in enumerate(labels):
             self.groups_of.setdefault(int(label), []).append(index)
-        if len(self.groups_of) < products:
+        _, processes = process()
+        if len(self.groups_of) < products * processes:
+            together = f" in each of {processes} processes" if processes > 1 else ""
             raise ConfigError(
-                f"sampler.products={products}: the training split has only {len(self.groups_of)} products; "
-                f"set it to at most {len(self.groups_of)}"
+                f"sampler.products={products}{together}: the training split has only {len(self.groups_of)} products; "
+                f"set it to at most {len(self.groups_of) // processes}"
             )
         self.products, self.views, self.seed, self.epoch = products, views, seed, 0
 
@@ -55,23 +67,28 @@ class PKSampler(Sampler[Draw]):
 
     def __iter__(self) -> Iterator[Draw]:
         rng = np.random.default_rng([self.seed, self.epoch, 1])
+        rank, processes = process()
         for batch in self._batches():
-            for index in batch:
-                yield Draw(index, int(rng.integers(2**31)))
+            for place, index in enumerate(batch):
+                draw = Draw(index, int(rng.integers(2**31)))
+                if place // self.views % processes == rank:
+                    yield draw
 
     def _batches(self) -> list[list[int]]:
-        """Deal groups into batches: always from the products with most groups left, so that the end is not one product."""
+        """Deal groups into batches of all processes: always from the products with most groups left, so that the end is
+        not one product."""
         rng = np.random.default_rng([self.seed, self.epoch, 0])
+        together = self.products * process()[1]
         waiting = {label: self._groups(indices, rng) for label, indices in self.groups_of.items()}
         labels = np.array(sorted(waiting))
         batches: list[list[int]] = []
         while True:
             left = np.array([len(waiting[label]) for label in labels])
-            if (left > 0).sum() < self.products:
+            if (left > 0).sum() < together:
                 break
             # Chance in proportion to what is left (Efraimidis and Spirakis' weighted draw) empties all at about the same time.
             keys = np.where(left > 0, rng.random(len(labels)) ** (1.0 / np.maximum(left, 1)), -1.0)
-            chosen = labels[np.argsort(-keys)[: self.products]]
+            chosen = labels[np.argsort(-keys)[:together]]
             batches.append([index for label in chosen for index in waiting[label].pop()])
         return batches
 
@@ -83,7 +100,10 @@ class PKSampler(Sampler[Draw]):
 
 
 class ShuffleSampler(Sampler[Draw]):
-    """`count` items an epoch out of `size`, in shuffled rounds: every item comes once before any comes again."""
+    """`count` items an epoch out of `size`, in shuffled rounds: every item comes once before any comes again.
+
+    `count` is that of all processes together; they take turns, and a last, incomplete turn is left out.
+    """
 
     def __init__(self, size: int, *, count: int, seed: int) -> None:
         self.size, self.count, self.seed, self.epoch = size, count, seed, 0
@@ -93,12 +113,35 @@ class ShuffleSampler(Sampler[Draw]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return self.count // process()[1]
 
     def __iter__(self) -> Iterator[Draw]:
         rng = np.random.default_rng([self.seed, self.epoch])
+        rank, processes = process()
         order: list[int] = []
-        for _ in range(self.count):
+        for place in range(len(self) * processes):
             if not order:
                 order = [int(index) for index in rng.permutation(self.size)]
-            yield Draw(order.pop(), int(rng.integers(2**31)))
+            draw = Draw(order.pop(), int(rng.integers(2**31)))
+            if place % processes == rank:
+                yield draw
+
+
+class ShareSampler(Sampler[int]):
+    """For evaluation: each item in exactly one process, in order. torch's DistributedSampler fills up with doubles, which a
+    metric would count.
+
+    Raises ConfigError where there are fewer items than processes.
+    """
+
+    def __init__(self, size: int) -> None:
+        rank, processes = process()
+        if size < processes:
+            raise ConfigError(f"{size} pictures to evaluate in {processes} processes: use at most {size} of them")
+        self.numbers = range(rank, size, processes)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.numbers)
