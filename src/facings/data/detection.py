@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from facings.boxes import to_input
@@ -19,6 +18,7 @@ from facings.data.samplers import Draw
 from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import DataError
 from facings.runtime.images import read_image
+from facings.tiles import Tiling
 
 
 class DetectionDataset(Dataset[dict[str, Any]]):
@@ -31,6 +31,9 @@ class DetectionDataset(Dataset[dict[str, Any]]):
 
     `mosaic`, `copy_paste`: the chance of an item to be made of four frames, and to get objects of another frame;
     `mosaic_side`: side of a quarter in pixels. `attributes`: names of properties, see `CocoImage.attributes`.
+
+    `tiling`: for large pictures. A training item is then drawn from a tile, cut at full resolution, and an evaluation item
+    is the picture as it is (`frame` (H, W, 3) uint8), which the task cuts as the store does.
     """
 
     def __init__(
@@ -46,16 +49,25 @@ class DetectionDataset(Dataset[dict[str, Any]]):
         copy_paste: float = 0.0,
         cache_size: int = 0,
         attributes: Sequence[str] = (),
+        tiling: Tiling | None = None,
     ) -> None:
-        self.table, self.image_size = table, image_size
+        self.table, self.image_size, self.tiling = table, image_size, tiling
         self.mean, self.std = tuple(mean), tuple(std)
         self.augmentation, self.cache_size, self.attributes = augmentation, cache_size, tuple(attributes)
         self.mosaic, self.mosaic_side, self.copy_paste = mosaic, mosaic_side or image_size, copy_paste
         self.outlined = table.outlined
+        # Training items: a picture, or one tile of it.
+        self._windows: list[tuple[int, tuple[int, ...] | None]] = [(n, None) for n in range(len(table.images))]
+        if tiling is not None and augmentation is not None:
+            self._windows = [
+                (number, tuple(window))
+                for number, image in enumerate(table.images)
+                for window in tiling.boxes(image.height, image.width).tolist()
+            ]
         self._cache: dict[int, Frame] = {}
 
     def __len__(self) -> int:
-        return len(self.table.images)
+        return len(self._windows)
 
     def __getitem__(self, item: Draw | int) -> dict[str, Any]:
         if self.augmentation is None:
@@ -64,13 +76,16 @@ class DetectionDataset(Dataset[dict[str, Any]]):
             raise TypeError("a training dataset is addressed by Draw(index, seed), so that augmentation repeats")
         frame = augmented(self._frame(item), self.augmentation, item.seed)
         transform = np.array([1, 1, 0, 0], np.float32)
-        return self._item(frame, self.table.images[item.number].image_id, transform)
+        return self._item(frame, self.table.images[self._windows[item.number][0]].image_id, transform)
 
     def _evaluation_item(self, index: int) -> dict[str, Any]:
         record = self.table.images[index]
-        square, transform = letterbox(self._read(record), self.image_size)
+        image = self._read(record)
+        if self.tiling is not None:
+            return {"frame": image, "image_id": record.image_id}
+        square, transform = letterbox(image, self.image_size)
         frame = Frame(square, to_input(record.boxes, transform), record.labels, self._attributes(record))
-        return self._item(frame, record.image_id, transform)
+        return self._item(frame, record.image_id, transform) | {"extent": (record.height, record.width)}
 
     def _item(self, frame: Frame, image_id: int, transform: NDArray[np.float32]) -> dict[str, Any]:
         item = {
@@ -89,12 +104,12 @@ class DetectionDataset(Dataset[dict[str, Any]]):
     def _frame(self, draw: Draw) -> Frame:
         """The drawn frame, or one made of it and others."""
         rng = np.random.default_rng(draw.seed)
-        frame = self._shrunk(draw.number)
+        frame = self._training_frame(draw.number)
         if rng.random() < self.mosaic:
-            others = [self._shrunk(int(i)) for i in rng.integers(0, len(self), 3)]
+            others = [self._training_frame(int(i)) for i in rng.integers(0, len(self), 3)]
             frame = mosaic([frame, *others], self.mosaic_side)
         if self.copy_paste and rng.random() < self.copy_paste:
-            frame = copy_paste(frame, self._shrunk(int(rng.integers(0, len(self)))), rng)
+            frame = copy_paste(frame, self._training_frame(int(rng.integers(0, len(self)))), rng)
         return frame
 
     def _read(self, record: CocoImage) -> NDArray[np.uint8]:
@@ -112,13 +127,18 @@ class DetectionDataset(Dataset[dict[str, Any]]):
         rows = [[float(entry[name]) if name in entry else np.nan for name in self.attributes] for entry in known]
         return np.array(rows, np.float32).reshape(len(record.labels), len(self.attributes))
 
+    def _training_frame(self, number: int) -> Frame:
+        index, window = self._windows[number]
+        frame = self._shrunk(index)
+        return frame if window is None else frame.window(*window)
+
     def _shrunk(self, index: int) -> Frame:
         if index in self._cache:
             return self._cache[index]
         record = self.table.images[index]
         image, boxes = self._read(record), record.boxes
         longer = max(image.shape[:2])
-        if self.cache_size and longer > self.cache_size:
+        if self.cache_size and longer > self.cache_size and self.tiling is None:
             scale = self.cache_size / longer
             size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
             boxes = boxes * np.tile(np.array([size[0] / image.shape[1], size[1] / image.shape[0]], np.float32), 2)
@@ -135,7 +155,7 @@ class DetectionDataset(Dataset[dict[str, Any]]):
     def warm(self) -> None:
         """Decode every frame into the cache before workers are forked."""
         if self.augmentation is not None and self.cache_size:
-            for index in range(len(self)):
+            for index in range(len(self.table.images)):
                 self._shrunk(index)
 
 
@@ -159,8 +179,12 @@ def augmented(frame: Frame, augmentation: A.Compose, seed: int) -> Frame:
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Stack what has one shape; what counts objects stays a list, one entry a frame."""
+    """Stack what has one shape; what counts objects stays a list, one entry a frame. Whole pictures stay a list too."""
+    if "frame" in items[0]:
+        return {"frame": [item["frame"] for item in items], "image_id": [int(item["image_id"]) for item in items]}
     stacked: dict[str, Any] = {key: torch.stack([item[key] for item in items]) for key in ("pixels", "transform")}
     names = [key for key in ("boxes", "labels", "masks", "attributes") if key in items[0]]
-    lists: dict[str, list[Tensor]] = {key: [item[key] for item in items] for key in names}
+    lists: dict[str, list[Any]] = {key: [item[key] for item in items] for key in names}
+    if "extent" in items[0]:
+        lists["extent"] = [item["extent"] for item in items]
     return stacked | lists | {"image_id": [int(item["image_id"]) for item in items]}

@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import albumentations as A
+import numpy as np
 import pytorch_lightning as pl
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from facings.data.coco import CocoTable, read_coco
 from facings.data.detection import DetectionDataset, collate
 from facings.data.samplers import ShuffleSampler
+from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import ConfigError
+from facings.tiles import Tiling
 
 Source = Mapping[str, str]
 
@@ -19,7 +23,8 @@ class CocoDetectionDataModule(pl.LightningDataModule):
     """`train`, `val`, `test`: each `{annotations: FILE.json, images: FOLDER}`; `test` null means `val`.
 
     `samples_per_epoch`: frames an epoch, drawn in whole shuffled rounds; null is one round. Small sets want many rounds.
-    `mosaic`, `mosaic_side`, `copy_paste`, `attributes`: see `DetectionDataset`.
+    `mosaic`, `mosaic_side`, `copy_paste`, `attributes`: see `DetectionDataset`. `tiles`: `size`, `overlap`, `whole` of
+    `facings.tiles.Tiling`, for pictures too large to be looked at at once.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class CocoDetectionDataModule(pl.LightningDataModule):
         mosaic_side: int | None = None,
         copy_paste: float = 0.0,
         attributes: Sequence[str] = (),
+        tiles: Mapping[str, Any] | None = None,
         cache_size: int = 1280,
         workers: int = 0,
     ) -> None:
@@ -58,6 +64,7 @@ class CocoDetectionDataModule(pl.LightningDataModule):
         self.batch_size, self.eval_batch_size, self.seed, self.workers = batch_size, eval_batch_size, seed, workers
         self.samples_per_epoch, self.cache_size = samples_per_epoch, cache_size
         self.mosaic, self.mosaic_side, self.copy_paste, self.attributes = mosaic, mosaic_side, copy_paste, attributes
+        self.tiling = Tiling.of(**tiles) if tiles else None
         if copy_paste and not self.train_table.outlined:
             raise ConfigError(
                 f"data.copy_paste={copy_paste}: {self.train_table.source} holds no outlines to cut objects out by; set it to 0"
@@ -83,6 +90,11 @@ class CocoDetectionDataModule(pl.LightningDataModule):
     def crowding(self) -> float:
         """Objects a picture that 99.9 % of all pictures do not exceed."""
         return max(t.count_quantile(0.999) for t in (self.train_table, self.val_table, self.test_table))
+
+    def prepare(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """A picture or tile (H, W, 3) → the model's input (3, S, S), and the transform (4,) that maps boxes back."""
+        square, transform = letterbox(image, self.image_size)
+        return normalise(square, self.mean, self.std), transform
 
     def train_dataloader(self) -> DataLoader[Any]:
         dataset = self._dataset(self.train_table, self.augmentation)
@@ -125,5 +137,6 @@ class CocoDetectionDataModule(pl.LightningDataModule):
             mosaic_side=self.mosaic_side,
             copy_paste=self.copy_paste if training else 0.0,
             attributes=self.attributes,
+            tiling=self.tiling,
             cache_size=self.cache_size if training else 0,
         )

@@ -13,7 +13,7 @@ from scipy.ndimage import find_objects
 
 from facings.data.transforms.letterbox import PAD_VALUE
 
-# An object of which a pasted one leaves less than this share is no longer there.
+# An object of which less than this share is left, under pasted ones or inside a tile, is no longer there.
 LEAST_LEFT = 0.3
 
 
@@ -38,6 +38,17 @@ class Frame:
             identities = renumbered(self.identities, index, len(self))
         boxes = self.boxes[index] if boxes is None else boxes
         return Frame(self.image, boxes, self.labels[index], self.attributes[index], identities)
+
+    def window(self, left: int, top: int, right: int, bottom: int) -> "Frame":
+        """The part inside these pixels, with the objects of which enough lies in it."""
+        corners = np.array([left, top, right, bottom], np.float32)
+        inside = np.clip(self.boxes, np.tile(corners[:2], 2), np.tile(corners[2:], 2))
+        seen, whole = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (inside, self.boxes))
+        index = np.flatnonzero(seen >= LEAST_LEFT * np.maximum(whole, 1))
+        identities = None if self.identities is None else self.identities[top:bottom, left:right]
+        image = self.image[top:bottom, left:right]
+        part = Frame(image, inside - np.tile(corners[:2], 2), self.labels, self.attributes, identities)
+        return part.keep(index)
 
     def resized(self, width: int, height: int) -> "Frame":
         """The frame at another size."""
@@ -97,9 +108,7 @@ def copy_paste(
         return frame
     height, width = frame.image.shape[:2]
     factor = rng.uniform(*scale) * max(height, width) / max(source.image.shape[:2])
-    new = source.resized(
-        max(1, round(source.image.shape[1] * factor)), max(1, round(source.image.shape[0] * factor))
-    )
+    new = source.resized(max(1, round(source.image.shape[1] * factor)), max(1, round(source.image.shape[0] * factor)))
     chosen = np.flatnonzero(rng.random(len(source)) < 0.5)
     chosen = chosen if len(chosen) else rng.integers(0, len(source), 1)
     assert new.identities is not None
@@ -113,7 +122,10 @@ def copy_paste(
     # The part of the source that lies on the frame, in the source's and in the frame's pixels.
     x1, y1 = max(0, left), max(0, top)
     x2, y2 = min(width, left + pixels.shape[1]), min(height, top + pixels.shape[0])
-    pixels, numbers = pixels[y1 - top : y2 - top, x1 - left : x2 - left], numbers[y1 - top : y2 - top, x1 - left : x2 - left]
+    pixels, numbers = (
+        pixels[y1 - top : y2 - top, x1 - left : x2 - left],
+        numbers[y1 - top : y2 - top, x1 - left : x2 - left],
+    )
     pasted = numbers > 0
     image, identities = frame.image.copy(), frame.identities.copy()
     image[y1:y2, x1:x2][pasted] = pixels[pasted]

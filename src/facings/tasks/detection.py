@@ -1,26 +1,30 @@
 """Training and evaluating a detector.
 
 Knows nothing of datasets: batches come with `pixels` (B, 3, S, S), and for each frame `boxes` (N, 4) xyxy in input pixels,
-`labels` (N,), `image_id` and `transform` (see `facings.boxes.letterbox_transform`).
+`labels` (N,), `image_id`, and at evaluation `extent` (height, width of the original) and `transform` (see
+`facings.boxes.letterbox_transform`), or whole pictures as `frame`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facings.boxes import clip, to_image, xyxy_to_xywh
+from facings.boxes import xyxy_to_xywh
 from facings.errors import ConfigError
-from facings.masks import CropMask, each_box_mask, each_prototype_mask, to_rle
+from facings.masks import to_rle
 from facings.metrics.detection import coco_metrics
+from facings.metrics.rle import compressed
+from facings.metrics.segmentation import mask_metrics
+from facings.metrics.thresholds import recall50
 from facings.tasks.parameter_groups import parameter_groups
+from facings.tiles import Found, Outputs, detect
 
 MIN_SCORE = 0.001
 # Sides of a detector's input are multiples of its coarsest stride.
@@ -100,14 +104,33 @@ class DetectionTask(pl.LightningModule):
         self.predictions = []
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        pixels = batch["pixels"].contiguous(memory_format=torch.channels_last)
-        model: Any = self.model
-        outputs = model.predict(pixels, branch=self.branch, top_k=self.top_k, nms_iou=self.nms_iou)
-        arrays = {name: output.float().cpu().numpy() for name, output in outputs.items()}
+        if "frame" in batch:
+            for frame, image_id in zip(batch["frame"], batch["image_id"], strict=True):
+                self.predictions += results_of(self._in_tiles(frame), image_id, *frame.shape[:2])
+            return
+        outputs = self._predict(batch["pixels"])
+        size = batch["pixels"].shape[-1]
         for number, image_id in enumerate(batch["image_id"]):
             transform = batch["transform"][number].cpu().numpy()
-            own = {name: values[number] for name, values in arrays.items()}
-            self.predictions += results_of(own, transform, image_id, input_size=pixels.shape[-1])
+            own = {name: values[number] for name, values in outputs.items()} | {"transform": transform}
+            height, width = batch["extent"][number]
+            self.predictions += results_of(found_at_once(own, height, width, size), image_id, height, width)
+
+    def _predict(self, pixels: Tensor) -> dict[str, NDArray[Any]]:
+        model: Any = self.model
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        outputs = model.predict(pixels, branch=self.branch, top_k=self.top_k, nms_iou=self.nms_iou)
+        return {name: output.float().cpu().numpy() for name, output in outputs.items()}
+
+    def _in_tiles(self, frame: NDArray[np.uint8]) -> Found:
+        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+
+        def run(tile: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+            pixels, transform = datamodule.prepare(tile)
+            outputs = self._predict(torch.from_numpy(pixels)[None].to(self.device))
+            return {name: values[0] for name, values in outputs.items()} | {"transform": transform}
+
+        return detect(frame, run, input_size=datamodule.image_size, tiling=datamodule.tiling, least=MIN_SCORE)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)
@@ -128,7 +151,7 @@ class DetectionTask(pl.LightningModule):
             seen = {prediction["image_id"] for prediction in self.predictions}
             truth["images"] = [image for image in truth["images"] if image["id"] in seen]
             truth["annotations"] = [entry for entry in truth["annotations"] if entry["image_id"] in seen]
-        self.results = detection_figures(truth, self.predictions)
+        self.results = detection_figures(truth, self.predictions, boundary=stage == "test")
         self.log_dict({f"{stage}/{name}": value for name, value in self.results.items() if name != "ap50"})
         self.log(f"{stage}/ap50", self.results["ap50"], prog_bar=True)
 
@@ -172,45 +195,32 @@ def targets_of(batch: Mapping[str, Any]) -> list[dict[str, Tensor]]:
     return [dict(zip(names, values, strict=True)) for values in zip(*(batch[name] for name in names), strict=True)]
 
 
-def results_of(
-    found: Mapping[str, NDArray[Any]], transform: NDArray[np.float32], image_id: int, *, input_size: int
-) -> list[dict[str, Any]]:
-    """COCO results of one picture in its original pixels: what scores `MIN_SCORE` or more, masks as RLE where there are any.
+def found_at_once(outputs: Outputs, height: int, width: int, input_size: int) -> Found:
+    """What a model says of one letterboxed picture (its outputs without batch, and the `transform`), as the store has it."""
+    blank = np.broadcast_to(np.zeros(1, np.uint8), (height, width, 3))
+    return detect(blank, lambda _: outputs, input_size=input_size, least=MIN_SCORE)
 
-    `found`: see `DenseDetector.predict`, without the batch; `transform`: of the letterbox.
-    """
-    kept = found["scores"] >= MIN_SCORE
-    # Whatever reaches into the grey border is cut at the picture's edge, as the runtime cuts it.
-    extent = (np.array([input_size, input_size]) - 2 * transform[2:]) / transform[:2]
-    width, height = round(float(extent[0])), round(float(extent[1]))
-    corners = clip(to_image(found["boxes"][kept], transform), height, width)
-    labels = found["labels"][kept].astype(np.int64)
+
+def results_of(found: Found, image_id: int, height: int, width: int) -> list[dict[str, Any]]:
+    """COCO results of one picture of `height` × `width`; masks as compressed RLE where there are any."""
     results: list[dict[str, Any]] = [
         {"image_id": image_id, "category_id": label + 1, "bbox": box, "score": score}
         for box, score, label in zip(
-            xyxy_to_xywh(corners).tolist(), found["scores"][kept].tolist(), labels.tolist(), strict=True
+            xyxy_to_xywh(found.boxes).tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
         )
     ]
-    masks: Iterable[CropMask] = ()
-    if "prototypes" in found:
-        coefficients, prototypes = found["coefficients"][kept], found["prototypes"]
-        masks = each_prototype_mask(
-            coefficients, prototypes, corners, transform, height=height, width=width, input_size=input_size
-        )
-    elif "masks" in found:
-        masks = each_box_mask(found["masks"][kept], corners, height=height, width=width)
-    for result, mask in zip(results, masks, strict=False):
-        runs = to_rle(mask, height, width)
-        packed = coco_mask.frPyObjects(runs, height, width)
-        result["segmentation"] = {"size": runs["size"], "counts": packed["counts"].decode("ascii")}
+    for result, mask in zip(results, found.masks() if found.has_masks else (), strict=False):
+        packed = compressed(to_rle(mask, height, width), height, width)
+        result["segmentation"] = {"size": [height, width], "counts": packed["counts"].decode("ascii")}
     return results
 
 
-def detection_figures(truth: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """COCO figures of the boxes and, where both sides have outlines, of the masks."""
-    figures = coco_metrics(truth, predictions)
+def detection_figures(
+    truth: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]], *, boundary: bool = False
+) -> dict[str, float]:
+    """COCO figures of the boxes, `recall50`, and where both sides have outlines those of the masks."""
+    figures = coco_metrics(truth, predictions) | {"recall50": recall50(truth, predictions)}
     outlined = all("segmentation" in entry for entry in truth["annotations"])
     if outlined and predictions and all("segmentation" in entry for entry in predictions):
-        masks = coco_metrics(truth, predictions, iou_type="segm")
-        figures |= {f"mask_{name}": masks[name] for name in ("ap", "ap50", "ap75")}
+        figures |= mask_metrics(truth, predictions, boundary=boundary)
     return figures
