@@ -17,25 +17,28 @@ from rich.table import Table
 from torch import nn
 
 from facings.benchmark.frames import label_numbers
-from facings.boxes import xyxy_to_xywh
 from facings.commands.application import run_folder
+from facings.commands.detection_details import detection_details, slices_table, write_details
 from facings.commands.environment import command_line, write_environment
 from facings.commands.headlines import figures_json
+from facings.commands.inspection import write_inspection
 from facings.data.coco import CocoTable, read_coco
 from facings.data.tables import read_recognition_table
 from facings.errors import ConfigError
 from facings.export.enrolment import embed_views, views_of_rows
 from facings.files import atomic_write, sha256
-from facings.metrics.detection import coco_metrics
+from facings.metrics.results import coco_results
 from facings.metrics.retrieval import retrieval_metrics
 from facings.runtime.bundle import Bundle
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
 from facings.tasks.checkpoint import check_targets, checkpoint_config, load_model
-from facings.tasks.detection import DetectionTask
+from facings.tasks.detection import DetectionTask, detection_figures
 from facings.tasks.reid import ReidTask
 
 Figures = dict[str, float]
+# Figures, COCO results of a detector, checksums of the data, and the frames that the results are of.
+Evaluated = tuple[Figures, list[dict[str, Any]], dict[str, str], CocoTable | None]
 # What a checkpoint may name as its data: naming is running.
 DATA_TARGETS = ("facings.data.",)
 
@@ -52,15 +55,20 @@ def run(cfg: DictConfig) -> Figures:
     console = Console()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.checkpoint:
-        figures, predictions, checksums = evaluate_checkpoint(cfg)
+        figures, predictions, checksums, frames = evaluate_checkpoint(cfg)
     else:
-        figures, predictions, checksums = evaluate_bundle(cfg, console)
+        figures, predictions, checksums, frames = evaluate_bundle(cfg, console)
     folder = run_folder(cfg)
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_environment(folder, seed=int(cfg.seed), data=checksums, command=command_line("evaluate"))
-    atomic_write(folder / "results.json", figures_json(figures))
-    if predictions:
+    if frames is not None:
         atomic_write(folder / "predictions" / "detections.json", json.dumps(predictions))
+        more, tables = detection_details(frames, predictions)
+        figures = {**figures, **more}
+        write_details(folder, tables)
+        console.print(slices_table(tables))
+        write_inspection(folder, frames, predictions, frames.labels)
+    atomic_write(folder / "results.json", figures_json(figures))
     table = Table("figure", "value", title=str(cfg.checkpoint or cfg.bundle))
     for name, value in figures.items():
         table.add_row(name, f"{value:.4f}")
@@ -69,10 +77,10 @@ def run(cfg: DictConfig) -> Figures:
     return figures
 
 
-def evaluate_checkpoint(cfg: DictConfig) -> tuple[Figures, list[dict[str, Any]], dict[str, str]]:
-    """Figures, COCO results (of a detector) and data checksums, through torch."""
+def evaluate_checkpoint(cfg: DictConfig) -> Evaluated:
+    """Figures, COCO results and frames (of a detector) and data checksums, through torch."""
     kind, _ = checkpoint_config(cfg.checkpoint)
-    model, config = load_model(cfg.checkpoint, kind)
+    model, config = load_model(cfg.checkpoint, kind, image_size=cfg.image_size)
     source = _data_config(cfg, kind, config)
     check_targets(source, DATA_TARGETS, source=str(cfg.checkpoint))
     data = instantiate(OmegaConf.create(source))
@@ -83,7 +91,8 @@ def evaluate_checkpoint(cfg: DictConfig) -> tuple[Figures, list[dict[str, Any]],
                 f"{data.test_table.source}: has the categories {list(data.labels)}, the checkpoint {list(config['labels'])}; "
                 "class_agnostic=true takes any box for a product"
             )
-        settings = {key: config["task"]["module"][key] for key in ("branch", "top_k", "nms_iou")}
+        trained = config["task"]["module"]
+        settings = {key: trained[key] if cfg[key] is None else cfg[key] for key in ("branch", "top_k", "nms_iou")}
         task = DetectionTask(model, nn.Identity(), **_untrained(), **settings)
     else:
         task = ReidTask(model, nn.Identity(), **_untrained(), coarse=data.coarse_labels())
@@ -91,11 +100,12 @@ def evaluate_checkpoint(cfg: DictConfig) -> tuple[Figures, list[dict[str, Any]],
         accelerator="auto", devices=1, logger=False, enable_checkpointing=False, enable_model_summary=False
     )
     trainer.test(task, datamodule=data, verbose=False)
-    predictions = task.predictions if isinstance(task, DetectionTask) else []
-    return dict(task.results), predictions, data.checksums()
+    if isinstance(task, DetectionTask):
+        return dict(task.results), task.predictions, data.checksums(), data.test_table
+    return dict(task.results), [], data.checksums(), None
 
 
-def evaluate_bundle(cfg: DictConfig, console: Console) -> tuple[Figures, list[dict[str, Any]], dict[str, str]]:
+def evaluate_bundle(cfg: DictConfig, console: Console) -> Evaluated:
     """The same of an exported bundle, through the store runtime."""
     if not cfg.annotations and not cfg.table:
         raise ConfigError("a bundle is asked about annotations=FILE.json images=FOLDER, table=FILE.csv, or both")
@@ -104,6 +114,7 @@ def evaluate_bundle(cfg: DictConfig, console: Console) -> tuple[Figures, list[di
     figures: Figures = {}
     predictions: list[dict[str, Any]] = []
     checksums: dict[str, str] = {}
+    frames: CocoTable | None = None
     if cfg.annotations:
         if not bundle.has("detector"):
             raise ConfigError(
@@ -111,12 +122,12 @@ def evaluate_bundle(cfg: DictConfig, console: Console) -> tuple[Figures, list[di
             )
         frames = read_coco(cfg.annotations, cfg.images, class_agnostic=bool(cfg.class_agnostic))
         predictions = _detect(recognizer, frames, console)
-        figures |= coco_metrics(frames.ground_truth(), predictions)
+        figures |= detection_figures(frames.ground_truth(), predictions, boundary=True)
         checksums[frames.source.name] = frames.checksum()
     if cfg.table:
         figures |= _retrieve(recognizer, cfg, console)
         checksums[Path(cfg.table).name] = sha256(Path(cfg.table))
-    return figures, predictions, checksums
+    return figures, predictions, checksums, frames
 
 
 def _data_config(cfg: DictConfig, kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,8 +141,12 @@ def _data_config(cfg: DictConfig, kind: str, config: Mapping[str, Any]) -> dict[
         query = {"split": cfg.table_split, "role": cfg.table_role}
         source |= {"train": gallery, "gallery": gallery, "val": query, "test": query}
         source["table"] = {"_target_": "facings.data.tables.read_recognition_table", "path": str(cfg.table)}
-    if kind == "detection" and cfg.class_agnostic:
-        source["class_agnostic"] = True
+    if kind == "detection":
+        # Evaluation draws no batches of its own: what training wanted of the data need not hold for other data.
+        source |= {"copy_paste": 0.0, "mosaic": 0.0}
+        source |= {"class_agnostic": True} if cfg.class_agnostic else {}
+        source |= {"image_size": int(cfg.image_size)} if cfg.image_size is not None else {}
+        source |= {"tiles": OmegaConf.to_container(cfg.tiles)} if cfg.tiles is not None else {}
     return source
 
 
@@ -143,14 +158,18 @@ def _untrained() -> dict[str, Any]:
 def _detect(recognizer: Recognizer, frames: CocoTable, console: Console) -> list[dict[str, Any]]:
     """COCO results of every frame, without a score threshold."""
     numbers = label_numbers(recognizer.bundle.labels, frames.labels)
-    results = []
+    results: list[dict[str, Any]] = []
     with Progress(console=console) as progress:
         for frame in progress.track(frames.images, description="frames"):
-            found = recognizer.detect(read_image(frame.path))
-            boxes = xyxy_to_xywh(found.boxes).tolist()
-            for box, score, label in zip(boxes, found.scores.tolist(), found.labels.tolist(), strict=True):
-                entry = {"image_id": frame.image_id, "category_id": numbers[label] + 1, "bbox": box, "score": score}
-                results.append(entry)
+            found = recognizer.detect(read_image(frame.path), masks=True)
+            results += coco_results(
+                found.boxes,
+                found.scores,
+                [numbers[label] + 1 for label in found.labels.tolist()],
+                image_id=frame.image_id,
+                extent=(frame.height, frame.width),
+                masks=found.masks,
+            )
     return results
 
 

@@ -18,6 +18,7 @@ from facings.benchmark.record import write_result
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
 from facings.commands.headlines import figures_json, training_claim
+from facings.commands.inspection import TrainingBatchesSheet, write_inspection
 from facings.data.class_balance import balanced_weights
 from facings.errors import CheckpointError, ConfigError
 from facings.files import atomic_write
@@ -55,7 +56,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     figures = _final_figures(cfg, trainer, task, data)
     minutes = (time.monotonic() - start) / 60
     figures["minutes"] = minutes
-    _save_predictions(task, folder)
+    _save_predictions(task, data, folder)
     atomic_write(folder / "results.json", figures_json(figures))
     console.print(results_table(str(cfg.run_name), figures))
     console.print(f"checkpoint: {best_checkpoint(folder)}")
@@ -112,6 +113,8 @@ def build_trainer(cfg: DictConfig, resolved: Mapping[str, Any]) -> pl.Trainer:
     """The Lightning trainer with the configured callbacks and loggers, and the record in every checkpoint."""
     callbacks = [instantiate(node) for node in cfg.callbacks.values() if node is not None]
     callbacks.append(RecordConfig(str(cfg.task.name), resolved))
+    if cfg.task.name == "detection":
+        callbacks.append(TrainingBatchesSheet(Path(cfg.paths.output_dir), cfg.mean, cfg.std, resolved["labels"]))
     loggers = [instantiate(node) for node in cfg.logger.values() if node is not None]
     trainer: pl.Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
     return trainer
@@ -193,7 +196,11 @@ def _final_figures(cfg: DictConfig, trainer: pl.Trainer, task: pl.LightningModul
     return {name: float(value) for name, value in names.items() if "/" not in name}
 
 
-def _save_predictions(task: pl.LightningModule, folder: Path) -> None:
+def _save_predictions(task: pl.LightningModule, data: Any, folder: Path) -> None:
+    """A detector's predictions of the test split, and what of them is worth a look."""
     predictions = getattr(task, "predictions", None)
-    if predictions is not None:
-        atomic_write(folder / "predictions" / "test.json", json.dumps(predictions))
+    if predictions is None:
+        return
+    atomic_write(folder / "predictions" / "test.json", json.dumps(predictions))
+    if predictions:
+        write_inspection(folder, data.test_table, predictions, data.labels, only_predicted=True)

@@ -47,10 +47,11 @@ def checkpoint_config(path: Path | str) -> tuple[str, dict[str, Any]]:
     return str(record["task"]), json.loads(record["config"])
 
 
-def load_model(path: Path | str, task: str) -> tuple[nn.Module, dict[str, Any]]:
+def load_model(path: Path | str, task: str, *, image_size: int | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """The model of a checkpoint in evaluation mode, with averaged (EMA) weights where training kept them.
 
-    Returns the model and the resolved configuration of its training.
+    Returns the model and the resolved configuration of its training. `image_size`: another side of its square input than
+    it was trained for, in pixels.
 
     Raises CheckpointError for a checkpoint of another task, one whose weights do not fit its own configuration, or one
     that names a class outside facings.models and torch.nn.
@@ -61,6 +62,8 @@ def load_model(path: Path | str, task: str) -> tuple[nn.Module, dict[str, Any]]:
         raise CheckpointError(f"{path}: holds a {record['task']} model; expected a {task} one")
     config = json.loads(record["config"])
     model_config = _without_pretrained(config["model"])
+    if image_size is not None:
+        model_config["image_size"] = int(image_size)
     check_targets(model_config, ALLOWED_TARGETS, source=str(path))
     model: nn.Module = instantiate(OmegaConf.create(model_config))
     load_weights(model, content["state_dict"], source=str(path))

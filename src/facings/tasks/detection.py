@@ -16,11 +16,9 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facings.boxes import xyxy_to_xywh
 from facings.errors import ConfigError
-from facings.masks import to_rle
 from facings.metrics.detection import coco_metrics
-from facings.metrics.rle import compressed
+from facings.metrics.results import coco_results
 from facings.metrics.segmentation import mask_metrics
 from facings.metrics.thresholds import recall50
 from facings.tasks.parameter_groups import parameter_groups
@@ -106,7 +104,7 @@ class DetectionTask(pl.LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         if "frame" in batch:
             for frame, image_id in zip(batch["frame"], batch["image_id"], strict=True):
-                self.predictions += results_of(self._in_tiles(frame), image_id, *frame.shape[:2])
+                self._collect(self._in_tiles(frame), image_id, frame.shape[:2])
             return
         outputs = self._predict(batch["pixels"])
         size = batch["pixels"].shape[-1]
@@ -114,7 +112,13 @@ class DetectionTask(pl.LightningModule):
             transform = batch["transform"][number].cpu().numpy()
             own = {name: values[number] for name, values in outputs.items()} | {"transform": transform}
             height, width = batch["extent"][number]
-            self.predictions += results_of(found_at_once(own, height, width, size), image_id, height, width)
+            self._collect(found_at_once(own, height, width, size), image_id, (height, width))
+
+    def _collect(self, found: Found, image_id: int, extent: tuple[int, int]) -> None:
+        masks = found.masks() if found.has_masks else None
+        self.predictions += coco_results(
+            found.boxes, found.scores, (found.labels + 1).tolist(), image_id=image_id, extent=extent, masks=masks
+        )
 
     def _predict(self, pixels: Tensor) -> dict[str, NDArray[Any]]:
         model: Any = self.model
@@ -199,20 +203,6 @@ def found_at_once(outputs: Outputs, height: int, width: int, input_size: int) ->
     """What a model says of one letterboxed picture (its outputs without batch, and the `transform`), as the store has it."""
     blank = np.broadcast_to(np.zeros(1, np.uint8), (height, width, 3))
     return detect(blank, lambda _: outputs, input_size=input_size, least=MIN_SCORE)
-
-
-def results_of(found: Found, image_id: int, height: int, width: int) -> list[dict[str, Any]]:
-    """COCO results of one picture of `height` × `width`; masks as compressed RLE where there are any."""
-    results: list[dict[str, Any]] = [
-        {"image_id": image_id, "category_id": label + 1, "bbox": box, "score": score}
-        for box, score, label in zip(
-            xyxy_to_xywh(found.boxes).tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
-        )
-    ]
-    for result, mask in zip(results, found.masks() if found.has_masks else (), strict=False):
-        packed = compressed(to_rle(mask, height, width), height, width)
-        result["segmentation"] = {"size": [height, width], "counts": packed["counts"].decode("ascii")}
-    return results
 
 
 def detection_figures(

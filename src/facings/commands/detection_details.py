@@ -1,0 +1,81 @@
+"""What lies behind a detector's AP: each class, each kind of picture and object, the best thresholds, the calibration."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from facings.analysis.slices import blur_slices, density_slices, gap_slices, laplacian_variance, size_slices
+from facings.data.coco import CocoTable
+from facings.files import atomic_write
+from facings.metrics.calibration import calibration_metrics
+from facings.metrics.detection import per_class
+from facings.metrics.matching import IouType
+from facings.metrics.thresholds import class_thresholds, threshold_metrics
+from facings.runtime.images import read_image
+
+Predictions = Sequence[Mapping[str, Any]]
+Rows = list[dict[str, Any]]
+KINDS: dict[IouType, str] = {"bbox": "boxes", "segm": "masks"}
+
+
+def detection_details(table: CocoTable, predictions: Predictions) -> tuple[dict[str, float], dict[str, Any]]:
+    """Figures of the whole (best F1 and its threshold, optimal LRP, calibration error at that threshold), and the tables.
+
+    Tables, of the boxes and where both sides have outlines of the masks: `per_class`; `slices` by objects a picture,
+    neighbour gap, object size and blur. Blur is measured on the pictures, at their own size.
+    """
+    truth = table.ground_truth()
+    figures = threshold_metrics(truth, predictions)
+    threshold = figures["f1_threshold"]
+    figures |= calibration_metrics(truth, predictions, min_score=0.0 if math.isnan(threshold) else threshold)
+    outlined = table.outlined and bool(predictions) and all("segmentation" in entry for entry in predictions)
+    blur = {image.image_id: laplacian_variance(read_image(image.path)) for image in table.images}
+    tables: dict[str, Any] = {}
+    for kind, name in KINDS.items():
+        if kind == "segm" and not outlined:
+            continue
+        classes = zip(
+            per_class(truth, predictions, iou_type=kind),
+            class_thresholds(truth, predictions, iou_type=kind),
+            strict=True,
+        )
+        tables[name] = {
+            "per_class": [first | second for first, second in classes],
+            "slices": {
+                "objects a picture": density_slices(truth, predictions, iou_type=kind),
+                "neighbour gap, in object sizes": gap_slices(truth, predictions, iou_type=kind),
+                "object size, pixels": size_slices(truth, predictions, iou_type=kind),
+                "blur of the picture, variance of the Laplacian": blur_slices(truth, predictions, blur, iou_type=kind),
+            },
+        }
+    return figures, tables
+
+
+def write_details(folder: Path, tables: Mapping[str, Any]) -> Path:
+    """Write `details.json`; figures without a value are null."""
+    path = folder / "details.json"
+    atomic_write(path, json.dumps(_plain(tables), indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def slices_table(tables: Mapping[str, Any]) -> Table:
+    """The slices for the terminal."""
+    shown = Table("what", "by", "slice", "objects", "ap", "ap50", "recall50", title="slices")
+    for name, parts in tables.items():
+        for by, rows in parts["slices"].items():
+            for row in rows:
+                values = (f"{row[key]:.3f}" for key in ("ap", "ap50", "recall50"))
+                shown.add_row(name, by, str(row["slice"]), str(row["objects"]), *values)
+    return shown
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_plain(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
