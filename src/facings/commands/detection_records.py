@@ -1,0 +1,139 @@
+"""The detector's headline records, taken again from checkpoints: figures with intervals, and who beats whom.
+
+Knows how a checkpoint is evaluated; the training itself is a matter of `facings train`.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from facings.benchmark.claims import claim_of
+from facings.benchmark.record import git_state, write_result
+from facings.commands.composition import compose_verb
+from facings.commands.evaluate import evaluate_checkpoint
+from facings.commands.train import best_checkpoint
+from facings.data.coco import CocoTable
+from facings.errors import ConfigError, DataError
+from facings.metrics.average_precision import DrawnPrecision, paired_intervals
+from facings.metrics.bootstrap import share_interval
+from facings.metrics.matching import IouType, Overlaps
+
+Metrics = dict[str, dict[str, Any]]
+Predictions = Sequence[Mapping[str, Any]]
+REPEATS = 1000
+
+
+class Judged:
+    """A run's test split, asked again through its best checkpoint. `settings`: overrides of `facings evaluate`."""
+
+    def __init__(self, run: Path, **settings: Any) -> None:
+        words = [f"checkpoint={best_checkpoint(run)}", *(f"{key}={value}" for key, value in settings.items())]
+        self.run = run
+        self.figures, self.predictions, self.checksums, table = evaluate_checkpoint(compose_verb("evaluate", words))
+        if table is None:
+            raise ConfigError(f"{run}: not a detector's run")
+        self.table: CocoTable = table
+        self.truth = table.ground_truth()
+
+    @property
+    def minutes(self) -> float:
+        """What the training took, as its run folder says."""
+        path = self.run / "results.json"
+        if not path.is_file():
+            raise DataError(f"{path}: missing; did the training finish?")
+        return float(json.loads(path.read_text(encoding="utf-8"))["minutes"])
+
+    @property
+    def seed(self) -> int:
+        return int(json.loads((self.run / "environment.json").read_text(encoding="utf-8"))["seed"])
+
+    def drawn(self, kind: IouType) -> DrawnPrecision:
+        """For intervals over pictures."""
+        return DrawnPrecision(self.truth, self.predictions, iou_type=kind)
+
+    def metric(self, name: str, kind: IouType = "bbox") -> dict[str, Any]:
+        """A figure with its interval; `name`: ap or ap50, with the prefix mask_ or boundary_ for those kinds."""
+        low, high = self.drawn(kind).intervals(repeats=REPEATS)[name.split("_")[-1]]
+        return {"value": self.figures[name], "low": low, "high": high}
+
+    def recall50(self) -> dict[str, Any]:
+        """Share of all objects found at an IoU of 0.5, with its interval."""
+        classes = Overlaps(self.truth, self.predictions).match((0.5,))
+        objects = np.sum([matches.objects for matches in classes], axis=0)
+        found = np.sum([np.bincount(m.pictures[m.hits[0]], minlength=len(objects)) for m in classes], axis=0)
+        low, high = share_interval(found, objects, repeats=REPEATS)
+        return {"value": self.figures["recall50"], "low": low, "high": high}
+
+
+def snack(runs: Sequence[Path]) -> tuple[Metrics, list[Judged]]:
+    """`det-snack`: one run, both branches of its checkpoint."""
+    one, many = (Judged(runs[0], branch=branch) for branch in ("one_to_one", "one_to_many"))
+    gap = paired_intervals(many.drawn("bbox"), one.drawn("bbox"), repeats=REPEATS)["ap"]
+    metrics = {"ap50": one.metric("ap50"), "ap": one.metric("ap"), "recall50": one.recall50()}
+    value = many.figures["ap"] - one.figures["ap"]
+    return metrics | {"one_to_one_gap": {"value": value, "low": gap.low, "high": gap.high}}, [one]
+
+
+def ai231(runs: Sequence[Path]) -> tuple[Metrics, list[Judged]]:
+    """`det-ai231`: the dense detector's run, and Mask R-CNN's."""
+    ours, theirs = (Judged(run) for run in runs)
+    metrics: Metrics = {}
+    kinds: dict[str, IouType] = {"ap": "bbox", "mask_ap": "segm"}
+    for name, kind in kinds.items():
+        difference = paired_intervals(ours.drawn(kind), theirs.drawn(kind), repeats=REPEATS)["ap"]
+        Console().print(
+            f"{name}: {ours.figures[name]:.3f} against {theirs.figures[name]:.3f}, better by {difference.value:.3f} "
+            f"({difference.low:.3f} to {difference.high:.3f}), in {difference.wins:.0%} of the draws"
+        )
+        short = "box_ap" if name == "ap" else name
+        metrics[short] = ours.metric(name, kind)
+        metrics[f"mask_rcnn_{short}"] = theirs.metric(name, kind)
+    Console().print(f"minutes: {ours.minutes:.1f} against {theirs.minutes:.1f}")
+    return metrics | {"minutes": {"value": ours.minutes}}, [ours, theirs]
+
+
+def produce(runs: Sequence[Path]) -> tuple[Metrics, list[Judged]]:
+    """`det-produce`: the runs on tomatoes, on fruits, on dates and nuts."""
+    judged = [Judged(run) for run in runs]
+    metrics: Metrics = {}
+    for name, one in zip(("laboro", "fruits300", "nuts"), judged, strict=True):
+        metrics[f"{name}_mask_ap50"] = one.metric("mask_ap50", "segm")
+        metrics[f"{name}_boundary_ap"] = one.metric("boundary_ap", "boundary")
+    return metrics, judged
+
+
+# ID → how many runs it wants, and what takes its figures.
+RECORDS: dict[str, tuple[int, Callable[[Sequence[Path]], tuple[Metrics, list[Judged]]]]] = {
+    "det-snack": (1, snack),
+    "det-ai231": (2, ai231),
+    "det-produce": (3, produce),
+}
+
+
+def record(identifier: str, runs: Sequence[Path], *, command: str, folder: Path) -> Metrics:
+    """Take the figures of a record and write it. Raises ConfigError for an unknown ID or another number of runs."""
+    if identifier not in RECORDS:
+        raise ConfigError(f"record {identifier!r}: unknown; known are {', '.join(RECORDS)}")
+    count, take = RECORDS[identifier]
+    if len(runs) != count:
+        raise ConfigError(f"record {identifier}: got {len(runs)} run folders, wants {count}: {take.__doc__}")
+    commit = git_state()
+    metrics, judged = take(runs)
+    claim, names, units = claim_of(identifier, available=sorted(metrics))
+    for name, unit in units.items():
+        metrics[name]["unit"] = unit
+    write_result(
+        identifier,
+        claim=claim,
+        metrics={name: metrics[name] for name in names},
+        command=command,
+        data={f"{one.run.name}/{name}": checksum for one in judged for name, checksum in one.checksums.items()},
+        seeds=sorted({one.seed for one in judged}),
+        commit=commit,
+        folder=folder,
+    )
+    return metrics
