@@ -75,13 +75,30 @@ def test_pasted_objects_bring_their_pixels_and_cut_what_they_cover(seed: int) ->
         assert (found.image[y1:y2, x1:x2] >= 130).mean() > 0.7
 
 
+def test_pasted_objects_that_miss_the_frame_are_left_out() -> None:
+    target = frame([[10, 10, 40, 40]])
+    source = frame([[0, 0, 4, 4], [86, 66, 90, 70]], size=(70, 90))
+    found = [copy_paste(target, source, np.random.default_rng(seed), scale=(2.0, 3.0)) for seed in range(40)]
+    assert any(len(one) == 1 for one in found)
+    for one in found:
+        assert (one.boxes[:, 2:] > one.boxes[:, :2]).all()
+
+
 def test_copy_paste_without_outlines_changes_nothing() -> None:
     target = frame([[10, 10, 40, 40]], outlined=False)
     assert copy_paste(target, frame([[0, 0, 9, 9]]), np.random.default_rng(0)) is target
 
 
 def augment(found: Frame, seed: int, **changes: object) -> Frame:
-    settings = {"size": 64, "blur": 0.0, "noise": 0.0, "compression": 0.0, "brightness": 0.0, "saturation": 0.0, "hue": 0.0}
+    settings = {
+        "size": 64,
+        "blur": 0.0,
+        "noise": 0.0,
+        "compression": 0.0,
+        "brightness": 0.0,
+        "saturation": 0.0,
+        "hue": 0.0,
+    }
     return augmented(found, training_transform(**(settings | changes)), seed)  # type: ignore[arg-type]
 
 

@@ -27,7 +27,9 @@ def test_map_agrees_with_pycocotools() -> None:
 
 
 def test_smaller_objects_lie_in_front_and_parts_are_joined() -> None:
-    found = identity_map([[[0, 0, 60, 0, 60, 60, 0, 60]], [SQUARE, [40, 40, 50, 40, 50, 50, 40, 50]], None], (60, 60), (60, 60))
+    found = identity_map(
+        [[[0, 0, 60, 0, 60, 60, 0, 60]], [SQUARE, [40, 40, 50, 40, 50, 50, 40, 50]], None], (60, 60), (60, 60)
+    )
     assert found[20, 20] == 2 and found[45, 45] == 2 and found[35, 35] == 1
     assert set(np.unique(found)) == {1, 2}
 

@@ -23,7 +23,7 @@ from facings.data.class_balance import balanced_weights
 from facings.errors import CheckpointError, ConfigError
 from facings.files import atomic_write
 from facings.tasks.callbacks import RecordConfig
-from facings.tasks.checkpoint import load_weights, read_checkpoint
+from facings.tasks.checkpoint import load_fitting_weights, load_weights, read_checkpoint
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
@@ -50,7 +50,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
         dry_run(task, data, console)
         return {}
     trainer = build_trainer(cfg, resolved)
-    resume = _starting_point(cfg, task)
+    resume = _starting_point(cfg, task, console)
     console.print(f"[bold]{cfg.run_name}[/]: run folder {folder}")
     _fit(trainer, task, data, resume, folder)
     figures = _final_figures(cfg, trainer, task, data)
@@ -155,7 +155,7 @@ def results_table(title: str, figures: Mapping[str, float]) -> Table:
     return table
 
 
-def _starting_point(cfg: DictConfig, task: pl.LightningModule) -> str | None:
+def _starting_point(cfg: DictConfig, task: pl.LightningModule, console: Console) -> str | None:
     """Check `resume` and load `initial_weights`; returns the checkpoint for the trainer to go on from."""
     if cfg.resume and cfg.initial_weights:
         raise ConfigError(
@@ -163,7 +163,9 @@ def _starting_point(cfg: DictConfig, task: pl.LightningModule) -> str | None:
         )
     if cfg.initial_weights:
         content = read_checkpoint(cfg.initial_weights)
-        load_weights(task.model, content["state_dict"], source=str(cfg.initial_weights))  # type: ignore[arg-type]
+        anew = load_fitting_weights(task.model, content["state_dict"], source=str(cfg.initial_weights))  # type: ignore[arg-type]
+        if anew:
+            console.print(f"{cfg.initial_weights}: {len(anew)} weights do not fit and start anew: {', '.join(anew[:4])} …")
     if not cfg.resume:
         return None
     content = read_checkpoint(cfg.resume)

@@ -137,17 +137,17 @@ def copy_paste(
         np.concatenate([frame.attributes, source.attributes[chosen]]),
         identities,
     )
-    return _as_seen(together, before=frame.identities)
+    return _as_seen(together, before=frame.identities, pasted_from=len(frame))
 
 
-def _as_seen(frame: Frame, before: NDArray[np.int16]) -> Frame:
+def _as_seen(frame: Frame, before: NDArray[np.int16], pasted_from: int) -> Frame:
     """The objects of which enough is left, each with the box of its visible part where it changed."""
     assert frame.identities is not None
     count = len(frame)
     now = np.bincount(frame.identities.ravel(), minlength=count + 1)[1:]
     earlier = np.bincount(before.ravel(), minlength=count + 1)[1:]
-    # An object without outline keeps its box: nothing tells what is left of it.
-    outlined = (earlier > 0) | (now > 0)
+    # An object without outline keeps its box: nothing tells what is left of it. Pasted ones, which come last, have outlines.
+    outlined = (earlier > 0) | (np.arange(count) >= pasted_from)
     index = np.flatnonzero(~outlined | ((now > 0) & (now >= LEAST_LEFT * earlier)))
     seen = extents(frame.identities, count)
     boxes = np.where((outlined & (now != earlier))[:, None], seen, frame.boxes).astype(np.float32)

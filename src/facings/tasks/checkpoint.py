@@ -79,8 +79,7 @@ def check_targets(config: Any, allowed: tuple[str, ...], *, source: str) -> None
 
 def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
     """Load the entries `model.*` of a task's state into `model`; CheckpointError where names or shapes differ."""
-    own = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
-    wanted = model.state_dict()
+    own, wanted = _own(state), model.state_dict()
     missing = sorted(set(wanted) - set(own))
     extra = sorted(set(own) - set(wanted))
     shapes = [k for k in wanted if k in own and own[k].shape != wanted[k].shape]
@@ -91,6 +90,27 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) 
             f"{len(shapes)} of another shape (first: {first!r}); use the model configuration it was trained with"
         )
     model.load_state_dict(own)
+
+
+def load_fitting_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> list[str]:
+    """Load what fits of the entries `model.*` into `model`, for a training on other classes, or with masks added.
+
+    Returns the names of the weights that start anew. Raises CheckpointError when less than half of the model's weights fit:
+    then the checkpoint is of another architecture, and starting from it would be a mistake.
+    """
+    own, wanted = _own(state), model.state_dict()
+    fitting = {name: own[name] for name in wanted if name in own and own[name].shape == wanted[name].shape}
+    if sum(value.numel() for value in fitting.values()) < sum(value.numel() for value in wanted.values()) / 2:
+        raise CheckpointError(
+            f"{source}: is of another model: only {len(fitting)} of {len(wanted)} weights fit; use the backbone and the "
+            "channels it was trained with"
+        )
+    model.load_state_dict(fitting, strict=False)
+    return [name for name in wanted if name not in fitting]
+
+
+def _own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
 
 
 def _without_pretrained(node: Any) -> Any:
