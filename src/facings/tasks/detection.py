@@ -62,7 +62,11 @@ class DetectionTask(pl.LightningModule):
         self.results: dict[str, float] = {}
 
     def setup(self, stage: str) -> None:
-        """Refuse a model that cannot hold the data's crowded frames, before any time is spent."""
+        """Refuse what cannot learn, or cannot hold the data's crowded frames, before any time is spent."""
+        if stage == "fit" and isinstance(self.loss, nn.Identity) and not hasattr(self.model, "losses"):
+            raise ConfigError(
+                f"loss=none: {type(self.model).__name__} has no losses of its own; use loss=detection (none is for the baselines)"
+            )
         datamodule = getattr(self.trainer, "datamodule", None)
         if datamodule is not None and hasattr(datamodule, "crowding"):
             check_capacity(min(self.top_k, int(self.model.num_anchors)), datamodule.crowding())  # type: ignore[arg-type]
