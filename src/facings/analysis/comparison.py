@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 
 from facings.boxes import iou, xywh_to_xyxy
 from facings.masks import CropMask, from_rle, mask_iou
+from facings.metrics.matching import IouType
 from facings.metrics.rle import compressed
 
-# What is laid over each other: boxes, or masks.
+# What is laid over each other, and what the metrics call it.
 Kind = Literal["boxes", "masks"]
+KINDS: Mapping[Kind, IouType] = {"boxes": "bbox", "masks": "segm"}
+# Of each picture and category: a lower limit would call objects of crowded shelves missed that were found.
+MAX_DETECTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class PicturePair:
 
 
 def pair_pictures(
-    ground_truth: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]], *, max_detections: int = 1000
+    ground_truth: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]], *, max_detections: int = MAX_DETECTIONS
 ) -> list[PicturePair]:
     """One pair a picture of the truth, in its order.
 
@@ -118,7 +122,7 @@ def _best(records: Sequence[Mapping[str, Any]], limit: int) -> list[Mapping[str,
 
 
 def _objects(image: Mapping[str, Any], records: Sequence[Mapping[str, Any]], numbers: Mapping[int, int]) -> Objects:
-    masked = bool(records) and all(record.get("segmentation") for record in records)
+    masked = all(record.get("segmentation") for record in records)
     return Objects(
         height=int(image["height"]),
         width=int(image["width"]),

@@ -91,7 +91,8 @@ def draw_calibration(found: Mapping[Kind, ScoredHits]) -> Figure:
         upper.set_title(f"{kind}, right at IoU ≥ {hits.thresholds[0]:g}: calibration error {bins.error:.3f}")
         _finish(upper, "", "share right", legend_below=False)
         lower.bar(centres, bins.count, width, color=COLOURS[5])
-        lower.set_yscale("log")
+        if bins.count.any():
+            lower.set_yscale("log")
         lower.set_ylim(0.7, 2.0 * max(5, int(bins.count.max())))
         lower.set_xlim(0, 1)
         lower.set_xlabel("score of the detection", fontsize=TEXT)

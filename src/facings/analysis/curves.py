@@ -1,13 +1,15 @@
 """Precision, recall and F1 against the score. Knows nothing of how a curve is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facings.analysis.comparison import KINDS, MAX_DETECTIONS, Kind
 from facings.metrics.average_precision import average_precision
-from facings.metrics.matching import ClassMatches
+from facings.metrics.matching import Overlaps
 from facings.metrics.thresholds import F1Point, f1_optimal
 
 Floats = NDArray[np.float64]
@@ -66,19 +68,31 @@ class Curve:
         return np.maximum.accumulate(self.precision[::-1])[::-1]
 
 
-def score_hits(matches: Sequence[ClassMatches], thresholds: Sequence[float]) -> ScoredHits:
-    """The detections of all classes, in descending score. `thresholds`: those that `matches` were made with."""
-    counted = [~match.ignored.any(axis=0) for match in matches]
-    scores = [match.scores[own] for match, own in zip(matches, counted, strict=True)]
-    labels = [np.full(int(own.sum()), number, np.int64) for number, own in enumerate(counted)]
-    hits = [match.hits[:, own] for match, own in zip(matches, counted, strict=True)]
+def match_split(
+    ground_truth: Mapping[str, Any],
+    predictions: Sequence[Mapping[str, Any]],
+    *,
+    kind: Kind = "boxes",
+    thresholds: Sequence[float] = (0.5, 0.75),
+    max_detections: int = MAX_DETECTIONS,
+) -> ScoredHits:
+    """The detections of all classes, matched as COCO does it at each IoU of `thresholds`.
+
+    `ground_truth`: COCO dict; `predictions`: COCO results, the best `max_detections` of each picture and category count.
+    """
+    overlaps = Overlaps(ground_truth, predictions, iou_type=KINDS[kind], max_detections=max_detections)
+    classes = overlaps.match(thresholds)
+    counted = [~own.ignored.any(axis=0) for own in classes]
+    scores = [own.scores[kept] for own, kept in zip(classes, counted, strict=True)]
+    labels = [np.full(int(kept.sum()), number, np.int64) for number, kept in enumerate(counted)]
+    hits = [own.hits[:, kept] for own, kept in zip(classes, counted, strict=True)]
     order = np.argsort(-np.concatenate([np.zeros(0), *scores]), kind="stable")
     return ScoredHits(
-        names=tuple(match.name for match in matches),
+        names=tuple(own.name for own in classes),
         scores=np.concatenate([np.zeros(0), *scores])[order],
         labels=np.concatenate([np.zeros(0, np.int64), *labels])[order],
         hits=np.concatenate([np.zeros((len(thresholds), 0), bool), *hits], axis=1)[:, order],
-        objects=np.array([match.objects.sum() for match in matches], np.int64),
+        objects=np.array([own.objects.sum() for own in classes], np.int64),
         thresholds=tuple(thresholds),
     )
 

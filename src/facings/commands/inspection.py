@@ -19,7 +19,7 @@ from facings.analysis.batch_sheets import TrainingPicture, draw_batches
 from facings.analysis.comparison import Kind, has_masks, pair_pictures
 from facings.analysis.contact_sheet import jpeg
 from facings.analysis.curve_figures import draw_calibration, draw_f1_score, draw_precision_recall, png
-from facings.analysis.curves import ScoredHits, score_hits
+from facings.analysis.curves import ScoredHits, match_split
 from facings.analysis.detection_errors import (
     JudgedPicture,
     best_pictures,
@@ -31,14 +31,9 @@ from facings.analysis.error_sheets import draw_judged
 from facings.data.coco import CocoTable
 from facings.errors import ConfigError, DataError
 from facings.files import atomic_write
-from facings.metrics.matching import IouType, Overlaps
 from facings.metrics.thresholds import F1Point
 from facings.runtime.images import read_image
 
-IOUS = (0.5, 0.75)
-# Of each picture and category: a lower limit would count objects of crowded shelves as missed that were found.
-MAX_DETECTIONS = 1000
-KINDS: Mapping[Kind, IouType] = {"boxes": "bbox", "masks": "segm"}
 COLUMNS = ("picture", "f1", "objects", "right", "missed", "false", "doubled", "wrong class")
 # Where nothing is right no threshold is best; then those are shown that a detector is fairly sure of.
 FALLBACK_SCORE = 0.5
@@ -74,9 +69,9 @@ def write_inspection(
     """
     truth = _truth(table, predictions, only_predicted=only_predicted)
     try:
-        pairs = pair_pictures(truth, predictions, max_detections=MAX_DETECTIONS)
+        pairs = pair_pictures(truth, predictions)
         kinds: list[Kind] = ["boxes", "masks"] if has_masks(truth, predictions) else ["boxes"]
-        found = {kind: _score_hits(truth, predictions, kind) for kind in kinds}
+        found = {kind: match_split(truth, predictions, kind=kind) for kind in kinds}
         figures = _figures(found)
     except ValueError as fault:
         raise DataError(f"{table.source}: {fault}; were they made on another split?") from fault
@@ -172,11 +167,6 @@ def _truth(table: CocoTable, predictions: Sequence[Mapping[str, Any]], *, only_p
         truth["images"] = [image for image in truth["images"] if image["id"] in seen]
         truth["annotations"] = [entry for entry in truth["annotations"] if entry["image_id"] in seen]
     return truth
-
-
-def _score_hits(truth: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]], kind: Kind) -> ScoredHits:
-    overlaps = Overlaps(truth, predictions, iou_type=KINDS[kind], max_detections=MAX_DETECTIONS)
-    return score_hits(overlaps.match(IOUS), IOUS)
 
 
 def _figures(found: Mapping[Kind, ScoredHits]) -> dict[str, bytes]:
