@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from facings.errors import ConfigError
 from facings.tasks.callbacks import EMA
-from facings.tasks.checkpoint import read_checkpoint
+from facings.tasks.checkpoint import load_model, read_checkpoint
 from tests.tasks.conftest import squares_config, training
 
 FREEZE = "+callbacks.freeze={_target_: facings.tasks.callbacks.Freeze, prefixes: [%s]}"
@@ -94,3 +94,57 @@ def test_average_by_hand() -> None:
     assert average(old, new, 1).item() == pytest.approx(11 * 2 / 11 + 22 * 9 / 11, rel=1e-6)
     assert average(old, new, 100).item() == pytest.approx(16.5)
     assert average(torch.tensor(3), torch.tensor(7), 1).item() == 7
+
+
+def test_early_stopping_ends_a_training_that_stands_still(squares: Path, tmp_path: Path) -> None:
+    """At rate 0 nothing rises: the second validation after the first is one too many."""
+    words = [
+        "callbacks=[early_stopping,frozen_stem]",
+        "callbacks.early_stopping.patience=1",
+        "task.module.learning_rate=0.0",
+    ]
+    run = training(squares_config(squares, tmp_path, *words, "trainer.max_epochs=6")).fit()
+    assert run.trainer.current_epoch == 2 and run.trainer.should_stop
+    assert not run.task.model.backbone.conv_stem.weight.requires_grad
+    record = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["callbacks"]
+    assert any(name.startswith("EarlyStopping") and state["wait_count"] == 1 for name, state in record.items())
+
+
+def test_norms_are_left_alone_in_one_process(squares: Path, tmp_path: Path) -> None:
+    run = training(squares_config(squares, tmp_path, "trainer.max_epochs=1")).fit()
+    assert not [m for m in run.task.modules() if type(m).__name__.startswith("Synced")]
+
+
+def test_compiling_a_part_that_does_not_exist_is_refused(squares: Path, tmp_path: Path) -> None:
+    run = training(squares_config(squares, tmp_path, "callbacks=compiled", "callbacks.compile.part=model.bakbone"))
+    with pytest.raises(ConfigError, match=r"no such part; model has: backbone, neck"):
+        run.fit()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_compiled_training_is_the_same(squares: Path, tmp_path: Path) -> None:
+    """An epoch taken up from a plain run's checkpoint, with and without: losses to 1e-4, checkpoints of the same names."""
+    short = ["trainer.limit_train_batches=2", "trainer.limit_val_batches=0", "callbacks.best=null"]
+    training(squares_config(squares, tmp_path / "start", "trainer.max_epochs=1", *short)).fit()
+    losses, states = [], []
+    for name, words in (("plain", []), ("compiled", ["callbacks=compiled"])):
+        run = training(squares_config(squares, tmp_path / name, *words, *short))
+        run.fit(tmp_path / "start" / "checkpoints" / "last.ckpt")
+        assert run.trainer.global_step == 4
+        losses.append(float(run.trainer.callback_metrics["train/loss_epoch"]))
+        states.append(read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")["state_dict"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert list(states[0]) == list(states[1])
+    model, _ = load_model(tmp_path / "compiled" / "checkpoints" / "last.ckpt", "detection")
+    assert model.num_anchors == 84
+
+
+def test_bfloat16_trains_float_weights(squares: Path, tmp_path: Path) -> None:
+    losses = []
+    for name in ("default", "bf16"):
+        words = [f"trainer={name}", "trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=1"]
+        run = training(squares_config(squares, tmp_path / name, *words)).fit()
+        losses.append(float(run.trainer.callback_metrics["train/loss_epoch"]))
+        assert all(p.dtype == torch.float32 for p in run.task.parameters())
+    assert losses[0] != losses[1] and losses[1] == pytest.approx(losses[0], rel=0.02)
