@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 EPS = 1e-9
+# How often objects that lost their anchor to a better one choose again; what is left after that goes without.
+ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -36,37 +38,91 @@ def task_aligned(
     """Task-aligned assignment of one picture: each object takes the `top_k` anchors inside it with the best s^α·u^β.
 
     Feng et al.: "TOOD: Task-aligned One-stage Object Detection", ICCV 2021, eq. 1 and 2. An anchor wanted by several
-    objects goes to the one with the highest IoU, in the one-to-one case (`top_k` = 1) to the one with the highest
-    alignment. An object that no anchor centre lies in takes the anchor nearest to its centre, so that small goods are
-    not lost. Targets are the alignment, scaled so that an object's best anchor has its best IoU.
+    objects goes to the one with the highest IoU. An object that no anchor centre lies in takes the anchor nearest to its
+    centre, so that small goods are not lost. Targets are the alignment, scaled so that an object's best anchor has its best
+    IoU.
 
     `scores` (A, C) 0–1; `boxes` (A, 4) predicted xyxy pixels; `anchors` (A, 2) pixels; `objects` (M, 4) xyxy pixels;
     `labels` (M,). Picture by picture, memory is a handful of M×A arrays: 34 MB each at 1,000 objects and 8,400 anchors.
     """
-    count = len(scores)
-    quality = torch.zeros_like(scores)
-    positive = torch.zeros(count, dtype=torch.bool, device=scores.device)
-    owner = torch.zeros(count, dtype=torch.int64, device=scores.device)
     if len(objects) == 0:
-        return Assignment(positive, owner, quality)
+        return _nothing(scores)
     inside = _inside(anchors, objects)
     overlap = pairwise_iou(objects, boxes) * inside
     alignment = scores[:, labels].T.pow(alpha) * overlap.pow(beta) * inside
     chosen = _best(alignment + inside * EPS, inside, top_k)
     contested = chosen.sum(dim=0) > 1
     if contested.any():
-        preference = alignment if top_k == 1 else overlap
-        winner = torch.where(chosen[:, contested], preference[:, contested], -1.0).argmax(dim=0)
+        winner = torch.where(chosen[:, contested], overlap[:, contested], -1.0).argmax(dim=0)
         chosen[:, contested] = False
         chosen[winner, contested.nonzero().squeeze(1)] = True
-    positive = chosen.any(dim=0)
-    owner = chosen.to(torch.float32).argmax(dim=0)
     alignment = alignment * chosen
     best_alignment = alignment.amax(dim=1, keepdim=True)
     best_overlap = (overlap * chosen).amax(dim=1, keepdim=True)
-    scaled = (alignment * best_overlap / (best_alignment + EPS)).amax(dim=0)
+    return _assignment(scores, labels, chosen, alignment * best_overlap / (best_alignment + EPS))
+
+
+@torch.no_grad()
+def one_to_one(
+    scores: Tensor,
+    boxes: Tensor,
+    anchors: Tensor,
+    strides: Tensor,
+    objects: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float = 0.5,
+    beta: float = 6.0,
+) -> Assignment:
+    """Each object takes one anchor of its own: the best s^α·u^β·exp(-2d²), d strides from the object's centre.
+
+    `scores` and `boxes` are the one-to-many branch's, whose order is steady early on; the distance makes the choice one that
+    can be told from the object's outline. By alignment alone neighbours take turns from picture to picture, the branch learns
+    to score them alike, and doubles stay (measured in docs/detection.md). Where objects want one anchor, the best aligned
+    has it and the others choose again, so that of touching goods none goes without. The target is the anchor's IoU.
+
+    `strides` (A,) pixels; the rest as in `task_aligned`.
+    """
+    if len(objects) == 0:
+        return _nothing(scores)
+    inside = _inside(anchors, objects)
+    overlap = pairwise_iou(objects, boxes) * inside
+    centres = (objects[:, :2] + objects[:, 2:]) / 2
+    nearness = torch.exp(-2 * (torch.cdist(centres, anchors) / strides).square())
+    alignment = (scores[:, labels].T.pow(alpha) * overlap.pow(beta) + EPS) * nearness * inside
+    chosen = torch.zeros_like(inside)
+    waiting = torch.ones(len(objects), dtype=torch.bool, device=scores.device)
+    for _ in range(ROUNDS):
+        value, wanted = alignment.max(dim=1)
+        waiting &= value > 0
+        if not waiting.any():
+            break
+        rows = waiting.nonzero().squeeze(1)
+        offered = torch.zeros(len(anchors), dtype=value.dtype, device=scores.device)
+        offered.scatter_reduce_(0, wanted[rows], value[rows], "amax")
+        winners = rows[value[rows] == offered[wanted[rows]]]
+        holder = torch.full((len(anchors),), -1, device=scores.device)
+        holder[wanted[winners]] = winners
+        taken = holder.ge(0).nonzero().squeeze(1)
+        chosen[holder[taken], taken] = True
+        waiting[holder[taken]] = False
+        alignment[:, taken] = 0.0
+    return _assignment(scores, labels, chosen, overlap * chosen)
+
+
+def _nothing(scores: Tensor) -> Assignment:
+    count = len(scores)
+    positive = torch.zeros(count, dtype=torch.bool, device=scores.device)
+    return Assignment(positive, torch.zeros(count, dtype=torch.int64, device=scores.device), torch.zeros_like(scores))
+
+
+def _assignment(scores: Tensor, labels: Tensor, chosen: Tensor, targets: Tensor) -> Assignment:
+    """From who has which anchor (M, A) and what it is to score (M, A), 0–1."""
+    quality = torch.zeros_like(scores)
+    positive = chosen.any(dim=0)
+    owner = chosen.to(torch.float32).argmax(dim=0)
     index = positive.nonzero().squeeze(1)
-    quality[index, labels[owner[index]]] = scaled[index].to(quality.dtype)
+    quality[index, labels[owner[index]]] = targets.amax(dim=0)[index].to(quality.dtype)
     return Assignment(positive, owner, quality)
 
 

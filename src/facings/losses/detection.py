@@ -7,20 +7,20 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torchvision.ops import complete_box_iou_loss
 
-from facings.losses.assignment import Assignment, task_aligned
+from facings.losses.assignment import Assignment, one_to_one, task_aligned
 from facings.losses.masks import mask_loss, mask_targets
 
 Target = Mapping[str, Tensor]
 
 
 class DetectionLoss(nn.Module):
-    """Class, box, distribution, mask and attribute losses of both branches, summed.
+    """Class losses of both branches, and box, distribution, mask and attribute losses of what they share, summed.
 
     Class: binary cross-entropy against the assignment's quality, each class weighted by `class_weights` if given. Box:
     CIoU (Zheng et al.: "Distance-IoU Loss", AAAI 2020). Distribution: Li et al.: "Generalized Focal Loss", eq. 6. These
     are weighted by quality and divided by the batch's sum of qualities. Mask: see `mask_loss`, mean over at most
-    `masks_a_picture` anchors a picture, drawn by chance. Attributes: cross-entropy over the answers that are known. The
-    branches differ only in how many anchors an object takes; prototypes learn from the one-to-many branch alone.
+    `masks_a_picture` anchors a picture, drawn by chance. Attributes: cross-entropy over the answers that are known. Boxes
+    and masks learn from the anchors of the one-to-many assignment.
 
     Under distributed training the divisors are those of the global batch, so that the mean over processes of the loss is
     the loss of one process with all pictures.
@@ -44,7 +44,7 @@ class DetectionLoss(nn.Module):
         self.mask_weight, self.attribute_weight = mask_weight, attribute_weight
         self.one_to_one_weight, self.masks_a_picture = one_to_one_weight, masks_a_picture
         self.class_weights = None if class_weights is None else torch.tensor(list(class_weights), dtype=torch.float32)
-        self.anchors_an_object = {"one_to_many": one_to_many_anchors, "one_to_one": 1}
+        self.one_to_many_anchors = one_to_many_anchors
 
     def forward(
         self,
@@ -59,61 +59,63 @@ class DetectionLoss(nn.Module):
         where there are any `masks` (H, W), m + 1 at the pixels of object m, and `attributes` (M, T), 0, 1 or nan for not
         known; `decode`: distance logits, anchors, strides → boxes.
         """
-        losses: dict[str, Tensor] = {}
-        total = torch.zeros((), device=raw["anchors"].device)
-        for branch, top_k in self.anchors_an_object.items():
-            own = {
-                name.removeprefix(f"{branch}/"): v.float() for name, v in raw.items() if name.startswith(f"{branch}/")
-            }
-            if "prototypes" in raw:
-                prototypes = raw["prototypes"].float()
-                own["prototypes"] = prototypes if branch == "one_to_many" else prototypes.detach()
-            boxes = decode(own["distances"], raw["anchors"], raw["strides"])
-            parts = self._branch(own, boxes, raw["anchors"], raw["strides"], targets, top_k)
-            weight = self.one_to_one_weight if branch == "one_to_one" else 1.0
-            losses |= {f"{branch}/{name}": value.detach() for name, value in parts.items()}
-            total = total + weight * torch.stack(list(parts.values())).sum()
-        losses["loss"] = total
+        anchors, strides = raw["anchors"], raw["strides"]
+        boxes = decode(raw["distances"].float(), anchors, strides)
+        scores = raw["one_to_many/logits"].detach().float().sigmoid()
+        pictures = list(zip(scores, boxes.detach(), targets, strict=True))
+        many = [
+            task_aligned(s, b, anchors, t["boxes"], t["labels"], top_k=self.one_to_many_anchors) for s, b, t in pictures
+        ]
+        one = [one_to_one(s, b, anchors, strides, t["boxes"], t["labels"]) for s, b, t in pictures]
+        parts = self._classes("one_to_many", raw, many, targets)
+        parts |= self._boxes(raw["distances"].float(), boxes, anchors, strides, many, targets)
+        if "coefficients" in raw:
+            masks = self._masks(raw["coefficients"].float(), raw["prototypes"].float(), many, targets)
+            parts["mask"] = masks * self.mask_weight
+        alone = self._classes("one_to_one", raw, one, targets)
+        parts |= {name: value * self.one_to_one_weight for name, value in alone.items()}
+        return {name: value.detach() for name, value in parts.items()} | {"loss": torch.stack([*parts.values()]).sum()}
+
+    def _classes(
+        self, branch: str, raw: Mapping[str, Tensor], assigned: Sequence[Assignment], targets: Sequence[Target]
+    ) -> dict[str, Tensor]:
+        """Class and attribute losses of a branch."""
+        quality = torch.stack([part.quality for part in assigned])
+        entropy = F.binary_cross_entropy_with_logits(raw[f"{branch}/logits"].float(), quality, reduction="none")
+        if self.class_weights is not None:
+            entropy = entropy * self.class_weights.to(entropy.device)
+        losses = {f"{branch}/class": entropy.sum() / _total(quality) * self.class_weight}
+        if f"{branch}/attributes" in raw:
+            value = _attributes(raw[f"{branch}/attributes"].float(), assigned, targets)
+            losses[f"{branch}/attributes"] = value * self.attribute_weight
         return losses
 
-    def _branch(
+    def _boxes(
         self,
-        raw: Mapping[str, Tensor],
+        distances: Tensor,
         boxes: Tensor,
         anchors: Tensor,
         strides: Tensor,
+        assigned: Sequence[Assignment],
         targets: Sequence[Target],
-        top_k: int,
     ) -> dict[str, Tensor]:
-        logits, distances = raw["logits"], raw["distances"]
-        assigned = [
-            task_aligned(logit.sigmoid(), box, anchors, target["boxes"], target["labels"], top_k=top_k)
-            for logit, box, target in zip(logits.detach(), boxes.detach(), targets, strict=True)
-        ]
+        """Box and distribution losses."""
         quality = torch.stack([part.quality for part in assigned])
-        total = global_mean(quality.sum()).clamp(min=1.0)
-        entropy = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
-        if self.class_weights is not None:
-            entropy = entropy * self.class_weights.to(entropy.device)
-        losses = {"class": entropy.sum() / total * self.class_weight}
         positive = torch.stack([part.positive for part in assigned])
         wanted = torch.cat([_boxes_of(part, t) for part, t in zip(assigned, targets, strict=True)])
+        total = _total(quality)
         if len(wanted) == 0:
             # Every output stays part of the sum: distributed training waits for a gradient of each parameter.
             nothing = distances.sum() * 0.0
-            losses |= {"box": nothing, "distribution": nothing}
-        else:
-            weights = quality.sum(dim=-1)[positive]
-            box_loss = (complete_box_iou_loss(boxes[positive], wanted) * weights).sum() / total
-            index = positive.nonzero()[:, 1]
-            distribution_loss = _distribution_loss(distances[positive], anchors[index], strides[index], wanted)
-            losses["box"] = box_loss * self.box_weight
-            losses["distribution"] = (distribution_loss * weights).sum() / total * self.distribution_weight
-        if "coefficients" in raw:
-            losses["mask"] = self._masks(raw["coefficients"], raw["prototypes"], assigned, targets) * self.mask_weight
-        if "attributes" in raw:
-            losses["attributes"] = _attributes(raw["attributes"], assigned, targets) * self.attribute_weight
-        return losses
+            return {"box": nothing, "distribution": nothing}
+        weights = quality.sum(dim=-1)[positive]
+        index = positive.nonzero()[:, 1]
+        box_loss = (complete_box_iou_loss(boxes[positive], wanted) * weights).sum() / total
+        distribution_loss = _distribution_loss(distances[positive], anchors[index], strides[index], wanted)
+        return {
+            "box": box_loss * self.box_weight,
+            "distribution": (distribution_loss * weights).sum() / total * self.distribution_weight,
+        }
 
     def _masks(
         self, coefficients: Tensor, prototypes: Tensor, assigned: Sequence[Assignment], targets: Sequence[Target]
@@ -138,6 +140,10 @@ class DetectionLoss(nn.Module):
             values = mask_loss(coefficients[number][index], prototypes[number], wanted[which], windows[which])
             summed, count = summed + values.sum(), count + len(index)
         return summed / global_mean(torch.tensor(float(count), device=summed.device)).clamp(min=1.0)
+
+
+def _total(quality: Tensor) -> Tensor:
+    return global_mean(quality.sum()).clamp(min=1.0)
 
 
 def global_mean(value: Tensor) -> Tensor:

@@ -20,31 +20,47 @@ def _tower(channels: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class DecoupledHead(nn.Module):
-    """Separate towers for class and box at every level (Ge et al.: "YOLOX", 2021).
+class ClassHead(nn.Module):
+    """Class scores at every level, from a tower of their own (Ge et al.: "YOLOX", 2021). `attributes` > 0 adds so many
+    yes-or-no answers."""
 
-    Box distances are distributions over `bins` steps of one stride (Li et al.: "Generalized Focal Loss", NeurIPS
-    2020), so a side reaches at most (bins - 1) strides from the anchor. `prototypes` > 0 adds a coefficient for each of so
-    many mask prototypes (Bolya et al.: "YOLACT", ICCV 2019); `attributes` > 0 adds so many yes-or-no answers.
+    def __init__(self, channels: int, levels: int, num_classes: int, *, depth: int = 2, attributes: int = 0) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.towers = nn.ModuleList(_tower(channels, depth) for _ in range(levels))
+        self.outputs = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for _ in range(levels))
+        if attributes:
+            self.attribute_outputs = nn.ModuleList(nn.Conv2d(channels, attributes, 1) for _ in range(levels))
+
+    def initialise(self, strides: Sequence[int], image_size: int) -> None:
+        """Start with few expected objects, so that the many empty anchors do not drown the first steps."""
+        for output, stride in zip(self.outputs, strides, strict=True):
+            assert isinstance(output, nn.Conv2d) and output.bias is not None
+            nn.init.constant_(output.bias, math.log(5 / self.num_classes / (image_size / stride) ** 2))
+
+    def forward(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Maps → `logits` [B, A, C], and where the head has them `attributes` [B, A, T] logits."""
+        looks = [tower(features) for tower, features in zip(self.towers, maps, strict=True)]
+        found = {"logits": _flat(self.outputs, looks)}
+        if hasattr(self, "attribute_outputs"):
+            found["attributes"] = _flat(self.attribute_outputs, looks)
+        return found
+
+
+class BoxHead(nn.Module):
+    """Box distances at every level, as distributions over `bins` steps of one stride (Li et al.: "Generalized Focal Loss",
+    NeurIPS 2020), so that a side reaches at most (bins - 1) strides from the anchor. `prototypes` > 0 adds a coefficient for
+    each of so many mask prototypes (Bolya et al.: "YOLACT", ICCV 2019).
     """
 
-    def __init__(
-        self,
-        channels: int,
-        levels: int,
-        num_classes: int,
-        *,
-        bins: int = 16,
-        depth: int = 2,
-        prototypes: int = 0,
-        attributes: int = 0,
-    ) -> None:
+    def __init__(self, channels: int, levels: int, *, bins: int = 16, depth: int = 2, prototypes: int = 0) -> None:
         super().__init__()
-        self.num_classes, self.bins = num_classes, bins
-        self.class_towers = nn.ModuleList(_tower(channels, depth) for _ in range(levels))
-        self.box_towers = nn.ModuleList(_tower(channels, depth) for _ in range(levels))
-        self.class_outputs = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for _ in range(levels))
-        self.box_outputs = nn.ModuleList(nn.Conv2d(channels, 4 * bins, 1) for _ in range(levels))
+        self.bins = bins
+        self.towers = nn.ModuleList(_tower(channels, depth) for _ in range(levels))
+        self.outputs = nn.ModuleList(nn.Conv2d(channels, 4 * bins, 1) for _ in range(levels))
+        for output in self.outputs:
+            assert isinstance(output, nn.Conv2d) and output.bias is not None
+            nn.init.constant_(output.bias, 1.0)
         if prototypes:
             self.coefficient_outputs = nn.ModuleList(
                 nn.Sequential(
@@ -54,33 +70,20 @@ class DecoupledHead(nn.Module):
                 )
                 for _ in range(levels)
             )
-        if attributes:
-            self.attribute_outputs = nn.ModuleList(nn.Conv2d(channels, attributes, 1) for _ in range(levels))
-
-    def initialise(self, strides: Sequence[int], image_size: int) -> None:
-        """Start with few expected objects, so that the many empty anchors do not drown the first steps."""
-        for level, stride in enumerate(strides):
-            box, cls = self.box_outputs[level], self.class_outputs[level]
-            assert isinstance(box, nn.Conv2d) and isinstance(cls, nn.Conv2d)
-            assert box.bias is not None and cls.bias is not None
-            nn.init.constant_(box.bias, 1.0)
-            nn.init.constant_(cls.bias, math.log(5 / self.num_classes / (image_size / stride) ** 2))
 
     def forward(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Maps → `logits` [B, A, C], `distances` [B, A, 4 * bins] and, where the head has them, `coefficients` [B, A, K]
-        and `attributes` [B, A, T] logits; anchors level by level, row by row."""
-        found: dict[str, list[Tensor]] = {"logits": [], "distances": []}
-        for level, features in enumerate(maps):
-            looks = self.class_towers[level](features)
-            found["logits"].append(self.class_outputs[level](looks))
-            found["distances"].append(self.box_outputs[level](self.box_towers[level](features)))
-            if hasattr(self, "coefficient_outputs"):
-                found.setdefault("coefficients", []).append(self.coefficient_outputs[level](features))
-            if hasattr(self, "attribute_outputs"):
-                found.setdefault("attributes", []).append(self.attribute_outputs[level](looks))
-        return {
-            name: torch.cat([part.flatten(2) for part in parts], dim=2).transpose(1, 2) for name, parts in found.items()
-        }
+        """Maps → `distances` [B, A, 4 * bins] logits, and where the head has them `coefficients` [B, A, K]."""
+        sides = [tower(features) for tower, features in zip(self.towers, maps, strict=True)]
+        found = {"distances": _flat(self.outputs, sides)}
+        if hasattr(self, "coefficient_outputs"):
+            found["coefficients"] = _flat(self.coefficient_outputs, maps)
+        return found
+
+
+def _flat(outputs: nn.ModuleList, maps: Sequence[Tensor]) -> Tensor:
+    """One output a level → [B, A, D], anchors level by level, row by row."""
+    parts = [output(features).flatten(2) for output, features in zip(outputs, maps, strict=True)]
+    return torch.cat(parts, dim=2).transpose(1, 2)
 
 
 class PrototypeHead(nn.Module):

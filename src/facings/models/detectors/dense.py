@@ -9,7 +9,7 @@ from torchvision.ops import nms
 
 from facings.errors import ConfigError
 from facings.models.backbones import Pretrained, create_backbone
-from facings.models.heads import DecoupledHead, PrototypeHead
+from facings.models.heads import BoxHead, ClassHead, PrototypeHead
 from facings.models.necks import PAFPN
 
 Branch = Literal["one_to_one", "one_to_many"]
@@ -18,11 +18,12 @@ DETAIL_STRIDE = 4
 
 
 class DenseDetector(nn.Module):
-    """timm backbone, PAFPN, and two decoupled heads over the same maps.
+    """timm backbone, PAFPN, and decoupled heads: one for boxes and masks, two for classes.
 
-    The one-to-many head gives every object several anchors and needs NMS; the one-to-one head, trained on detached
-    maps, gives one box an object and needs none (Wang et al.: "YOLOv10: Real-Time End-to-End Object Detection",
-    NeurIPS 2024). Both live in one checkpoint.
+    The one-to-many class head scores several anchors an object and needs NMS; the one-to-one head, trained on detached
+    maps, scores one and needs none (Wang et al.: "YOLOv10: Real-Time End-to-End Object Detection", NeurIPS 2024). Unlike
+    there the boxes are shared: they learn from all anchors of an object, and the one-to-one head only has to choose (as the
+    selector of Zhou et al.: "Object Detection Made Simpler by Eliminating Heuristic NMS", 2021). Both leave one checkpoint.
 
     `image_size`: side of the square input in pixels, a multiple of 32, for evaluation and export; training may show other
     sizes. `prototypes`: how many mask prototypes both heads combine, 0 for boxes alone. `attributes`: names of yes-or-no
@@ -70,20 +71,14 @@ class DenseDetector(nn.Module):
         self.neck = PAFPN(widths[-len(STRIDES) :], channels, neck_depth)
         self.prototypes = PrototypeHead(widths[0], channels, prototypes) if prototypes else None
 
-        def head() -> DecoupledHead:
-            made = DecoupledHead(
-                channels,
-                len(STRIDES),
-                num_classes,
-                bins=bins,
-                depth=head_depth,
-                prototypes=prototypes,
-                attributes=len(self.attributes),
-            )
-            made.initialise(STRIDES, image_size)
-            return made
-
-        self.one_to_many, self.one_to_one = head(), head()
+        levels = len(STRIDES)
+        self.boxes = BoxHead(channels, levels, bins=bins, depth=head_depth, prototypes=prototypes)
+        self.one_to_many, self.one_to_one = (
+            ClassHead(channels, levels, num_classes, depth=head_depth, attributes=len(self.attributes))
+            for _ in range(2)
+        )
+        for head in (self.one_to_many, self.one_to_one):
+            head.initialise(STRIDES, image_size)
         anchors, anchor_strides = anchor_points(image_size, image_size)
         self.register_buffer("anchors", anchors, persistent=False)
         self.register_buffer("anchor_strides", anchor_strides, persistent=False)
@@ -95,17 +90,19 @@ class DenseDetector(nn.Module):
         return len(self.anchors)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """`pixels` [B, 3, H, W] normalised, sides multiples of 32 → for each branch what its head says (`BRANCH/logits`
-        [B, A, C], …), `prototypes` [B, K, H/4, W/4] of a detector with masks, and `anchors` (A, 2), `strides` (A,) in pixels.
+        """`pixels` [B, 3, H, W] normalised, sides multiples of 32 → `BRANCH/logits` [B, A, C] (and `BRANCH/attributes`
+        [B, A, T]) of both branches, `distances` [B, A, 4·bins], of a detector with masks `coefficients` [B, A, K] and
+        `prototypes` [B, K, H/4, W/4], and `anchors` (A, 2), `strides` (A,) in pixels.
         """
         maps, prototypes = self._maps(pixels)
-        found = {f"one_to_many/{name}": value for name, value in self.one_to_many(maps).items()}
+        found = self.boxes(maps)
+        found |= {f"one_to_many/{name}": value for name, value in self.one_to_many(maps).items()}
         alone = self.one_to_one([feature.detach() for feature in maps])
         found |= {f"one_to_one/{name}": value for name, value in alone.items()}
         if prototypes is not None:
             found["prototypes"] = prototypes
         found["anchors"], found["strides"] = self._points(pixels)
-        return found
+        return found  # type: ignore[no-any-return]
 
     def decode(self, distances: Tensor, anchors: Tensor, strides: Tensor) -> Tensor:
         """Distance logits [B, A, 4·bins] → boxes [B, A, 4] xyxy in input pixels: each side is its distribution's mean."""
@@ -126,7 +123,7 @@ class DenseDetector(nn.Module):
         """
         maps, prototypes = self._maps(pixels)
         anchors, strides = self._points(pixels)
-        raw = (self.one_to_one if branch == "one_to_one" else self.one_to_many)(maps)
+        raw = self.boxes(maps) | (self.one_to_one if branch == "one_to_one" else self.one_to_many)(maps)
         best, labels = raw["logits"].sigmoid().max(dim=-1)
         scores, order = best.topk(min(top_k, len(anchors)), dim=1)
         boxes = _at(self.decode(raw["distances"], anchors, strides), order)
