@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.ops import generalized_box_iou_loss
 
-from facings.losses.assignment import task_aligned
+from facings.losses.assignment import Assignment, one_to_one, task_aligned
 from facings.losses.detection import DetectionLoss
 from facings.models.detectors.dense import DenseDetector, anchor_points, suppress
 
@@ -30,12 +30,47 @@ def test_assignment_without_objects_is_empty() -> None:
     assert not none.positive.any()
 
 
-def test_one_to_one_gives_each_object_one_anchor() -> None:
-    anchors, _ = anchor_points(64, 64)
-    truth = torch.tensor([[4.0, 4, 30, 30], [34, 34, 60, 60]])
+def alone(truth: torch.Tensor, scores: torch.Tensor | None = None) -> tuple[Assignment, torch.Tensor]:
+    """The one-to-one assignment on anchors that all predict a box of 24 pixels around themselves."""
+    anchors, strides = anchor_points(64, 64)
     boxes = torch.cat([anchors - 12, anchors + 12], dim=1)
-    found = task_aligned(torch.rand(len(anchors), 1), boxes, anchors, truth, torch.zeros(2, dtype=torch.long), top_k=1)
-    assert sorted(found.object[found.positive].tolist()) == [0, 1]
+    scores = torch.full((len(anchors), 1), 0.5) if scores is None else scores
+    labels = torch.zeros(len(truth), dtype=torch.long)
+    return one_to_one(scores, boxes, anchors, strides, truth, labels), anchors
+
+
+def test_one_to_one_gives_each_object_the_anchor_at_its_centre() -> None:
+    found, anchors = alone(torch.tensor([[0.0, 0, 24, 24], [32, 32, 56, 56]]))
+    assert found.object[found.positive].tolist() == [0, 1]
+    assert anchors[found.positive].tolist() == [[12, 12], [44, 44]]
+    # Both anchors predict their object exactly.
+    assert found.quality[found.positive].flatten().tolist() == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_objects_that_want_one_anchor_get_one_each() -> None:
+    """Five goods on one spot: the first choice is everybody's, and still none goes without."""
+    shifts = torch.arange(5.0)[:, None] * 0.1
+    truth = torch.tensor([[20.0, 20, 44, 44]]) + shifts
+    found, _ = alone(truth)
+    assert sorted(found.object[found.positive].tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_one_to_one_on_a_thousand_touching_goods_gives_nearly_all_an_anchor() -> None:
+    cells = torch.arange(32) * 20.0
+    y, x = torch.meshgrid(cells, cells, indexing="ij")
+    corners = torch.stack([x, y], dim=-1).reshape(-1, 2)[:1000]
+    truth = torch.cat([corners, corners + 20], dim=1)
+    anchors, strides = anchor_points(640, 640)
+    boxes = torch.cat([anchors - 10, anchors + 10], dim=1)
+    scores = torch.rand(len(anchors), 1, generator=torch.Generator().manual_seed(0))
+    found = one_to_one(scores, boxes, anchors, strides, truth, torch.zeros(1000, dtype=torch.long))
+    owners = found.object[found.positive]
+    assert len(owners) == len(owners.unique()) == 1000
+
+
+def test_one_to_one_without_objects_is_empty() -> None:
+    found, _ = alone(torch.zeros(0, 4))
+    assert not found.positive.any() and not found.quality.any()
 
 
 def test_loss_falls_when_a_tiny_detector_learns_one_frame() -> None:
