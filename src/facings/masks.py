@@ -284,26 +284,31 @@ def _decompress(counts: str | bytes) -> list[int]:
     return runs
 
 
+# What the four pixels around a point make of it: which of them a corner of the outline goes round (0 north-west, 1
+# north-east, 2 south-west, 3 south-east), because it is the only one set or the only one not; two where a diagonal is set.
+# That pixel says where the corner's two edges run: to its side, and up or down to it.
+_CORNERS = np.full((16, 2), -1, np.int64)
+_CORNERS[[1, 2, 4, 8], 0] = _CORNERS[[14, 13, 11, 7], 0] = [0, 1, 2, 3]
+_CORNERS[[9, 6]] = [[0, 3], [1, 2]]
+_IS_CORNER = _CORNERS[:, 0] >= 0
+
+
 def _rings(bits: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Closed outlines along pixel edges, each (P, 2) xy corners; parts that touch at a corner alone are apart.
 
     A grid point is a corner where its four pixels hold an odd number, or two on a diagonal: then two corners meet there.
     Along every row of points the corners join pairwise, and so they do along every column.
     """
-    grid = np.pad(bits, 1)
-    north_west, north_east, south_west, south_east = grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]
-    found = []
-    # Each kind of corner is named by the pixel that it rounds; `right`, `lower`: where its two edges run.
-    for own, beside, above, opposite, right, lower in (
-        (north_west, north_east, south_west, south_east, 0, 0),
-        (north_east, north_west, south_east, south_west, 1, 0),
-        (south_west, south_east, north_west, north_east, 0, 1),
-        (south_east, south_west, north_east, north_west, 1, 1),
-    ):
-        # A pixel that stands out, or a hole of one pixel's corner in three set ones.
-        corners = np.argwhere((own & ~beside & ~above) | (~own & beside & above & opposite))
-        found.append(np.column_stack([corners, np.full((len(corners), 2), (right, lower))]))
-    y, x, right, lower = np.concatenate(found).T
+    pixels = np.pad(bits, 1).view(np.uint8)
+    # Bits 1, 2, 4, 8: the pixel north-west, north-east, south-west, south-east of the point.
+    across = pixels[:, :-1] + 2 * pixels[:, 1:]
+    around = across[:-1] + 4 * across[1:]
+    y, x = np.nonzero(_IS_CORNER[around])
+    kinds = _CORNERS[around[y, x]]
+    two = np.flatnonzero(kinds[:, 1] >= 0)
+    kind = np.concatenate([kinds[:, 0], kinds[two, 1]])
+    y, x = np.concatenate([y, y[two]]), np.concatenate([x, x[two]])
+    right, lower = kind % 2, kind // 2
     rows, columns = np.lexsort((right, x, y)), np.lexsort((lower, y, x))
     partner_in_row, partner_in_column = _pairs(rows), _pairs(columns)
     free = [True] * len(x)
