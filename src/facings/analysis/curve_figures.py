@@ -39,7 +39,7 @@ def draw_precision_recall(found: Mapping[Kind, ScoredHits]) -> Figure:
             _draw_steps(axis, curve, label, color=INK, linewidth=2.6)
             best = hits.best(row)
             if not np.isnan(best.threshold):
-                text = f"best F1: {best.f1:.2f}, at score {best.threshold:.2f}"
+                text = f"best F1: {best.f1:.2f}, at score {best.threshold:.3g}"
                 axis.plot(best.recall, best.precision, "o", color=INK, markersize=9, label=text)
             _finish(axis, "recall (share of the objects found)", "precision (share of detections right)")
     return figure
@@ -69,7 +69,7 @@ def draw_f1_score(found: Mapping[Kind, ScoredHits]) -> Figure:
         best = hits.best()
         reached = "nothing is right"
         if not np.isnan(best.threshold):
-            text = f"F1 is best at score {best.threshold:.2f}"
+            text = f"F1 is best at score {best.threshold:.3g}"
             axis.axvline(best.threshold, color=COLOURS[2], linewidth=1.8, label=text)
             reached = f"precision {best.precision:.2f}, recall {best.recall:.2f} at the best F1"
         axis.set_title(f"{kind}, right at IoU ≥ {hits.thresholds[0]:g}: {reached}")

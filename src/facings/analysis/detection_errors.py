@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facings.analysis.comparison import Kind, PicturePair
 
-# Of a detection: `doubled` lies on an object that a better one already took, `false` on nothing.
+# Of a detection: `doubled` lies on an object that a better one already took, `false` fits none.
 Outcome = Literal["right", "wrong class", "doubled", "false"]
 # Of an object: `misnamed` is the other side of a `wrong class`.
 Fate = Literal["found", "misnamed", "missed"]
@@ -54,8 +54,9 @@ def judge(pair: PicturePair, *, score: float, kind: Kind = "boxes", threshold: f
     """Judge the detections of at least `score` at an IoU of `threshold`.
 
     First each detection, best score first, takes the object of its class that it overlaps most (`right`). What is left
-    of both is matched once more whatever the class (`wrong class`). What then still lies on an object is `doubled`,
-    the rest `false`; objects without a match are `missed`. Every object and every detection is counted once.
+    of both is matched once more whatever the class (`wrong class`). What then still fits an object is `doubled`, the
+    rest `false`, near misses among them; objects without a match are `missed`. Every object and every detection is
+    counted once.
 
     By hand: an apple with two boxes on it, of which the better takes it; a pear that was called an apple; a box on
     nothing; an apple that no box lies on. F1 = 2 · 1 / (4 + 3).

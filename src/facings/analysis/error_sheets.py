@@ -22,9 +22,9 @@ MARKS = {
 TRUTH = Mark("#ffffff", "thin")
 LEGEND = {
     "right": MARKS["right"],
-    "missed: no detection on it": MARKS["missed"],
-    "false: lies on nothing": MARKS["false"],
-    "doubled: a second box on it": MARKS["doubled"],
+    "missed: no detection fits it": MARKS["missed"],
+    "false: fits no object": MARKS["false"],
+    "doubled: a second one on an object": MARKS["doubled"],
     "wrong class": MARKS["wrong class"],
     "truth of what was found": TRUTH,
 }

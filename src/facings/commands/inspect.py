@@ -118,7 +118,9 @@ def tables(inspection: Inspection) -> list[Table]:
     for name, value in (("score threshold", best.threshold), ("F1", best.f1), ("precision", best.precision)):
         figures.add_row(name, f"{value:.4f}")
     figures.add_row("recall", f"{best.recall:.4f}")
-    worst = Table("picture", "F1", "objects", "why", title="the worst pictures, at that threshold")
+    worst = Table(title="the worst pictures, at that threshold")
+    for column in ("picture", "F1", "objects", "why"):
+        worst.add_column(column, overflow="fold")
     for picture in [picture for picture in inspection.judged if picture.errors][:WORST_SHOWN]:
         worst.add_row(picture.pair.name, f"{picture.f1:.2f}", str(len(picture.fates)), picture.reason)
     return [figures, worst]

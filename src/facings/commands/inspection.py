@@ -88,7 +88,7 @@ def write_inspection(
         ("worst", "Worst pictures", worst_pictures(judged, pictures)),
         ("best", "Best pictures", best_pictures(judged, pictures)),
     ):
-        what = f"{judged_by} at IoU ≥ 0.5, detections with a score of {score:.2f} or more"
+        what = f"{judged_by} at IoU ≥ 0.5, detections with a score of {score:.3g} or more"
         title = f"{text}: {what if chosen else 'there are none'}"
         content[f"{name}.jpg"] = jpeg(draw_judged(chosen, _reader(table), labels, title))
     paths = tuple(folder / "plots" / name for name in content)
