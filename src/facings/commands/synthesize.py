@@ -4,8 +4,9 @@ import json
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -25,7 +26,8 @@ def run(cfg: DictConfig) -> Path:
     if not name or not all(c.isalnum() or c in "._-" for c in name) or name[0] == ".":
         raise ConfigError(f"name={name!r}: expected letters, digits and any of ._-; it becomes a folder's name")
     folder = Path(cfg.paths.data_dir) / "synthetic" / name
-    parameters = Parameters(**{field.name: cfg[field.name] for field in fields(Parameters)})
+    settings = {field.name: cfg[field.name] for field in fields(Parameters)}
+    parameters = Parameters(**settings | {"products_per_scene": _counts(cfg.products_per_scene)})
     workers = int(cfg.workers) if cfg.workers is not None else cores()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as progress:
@@ -44,6 +46,16 @@ def run(cfg: DictConfig) -> Path:
     did = f"made in {time.monotonic() - start:.0f} s" if made else "there already with these settings: nothing was made"
     console.print(f"data: {folder} ({did})")
     return folder
+
+
+def _counts(value: Any) -> tuple[int, ...] | None:
+    """null, a number, or several. Raises ConfigError for anything else."""
+    if value is None:
+        return None
+    counts = list(value) if isinstance(value, ListConfig) else [value]
+    if not counts or not all(isinstance(count, int) and not isinstance(count, bool) for count in counts):
+        raise ConfigError(f"products_per_scene={value}: expected null, a whole number, or a list of them")
+    return tuple(counts)
 
 
 def summary(folder: Path) -> Table:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from facings.commands.composition import compose_verb
 from facings.commands.synthesize import run
 from facings.data.coco import read_coco
 from facings.data.synthetic.dataset import synthesize
+from facings.data.synthetic.planogram import plan_crowded
 from facings.data.synthetic.products import VARIETIES, assortment, check_digit
 from facings.data.tables import read_recognition_table
 from facings.data.taxonomy import read_taxonomy
@@ -66,6 +68,49 @@ def test_masks_of_one_frame_do_not_overlap(made: Path) -> None:
             cv2.fillPoly(mask, [np.array(p, np.int32).reshape(-1, 2) for p in entry["segmentation"]], 1)
             total += mask
     assert (total > 1).mean() < 0.02
+
+
+def test_a_crowded_frame_holds_as_many_products_as_asked(tmp_path: Path) -> None:
+    """Each scene takes the next of the counts; what is labelled lies near them, and packs touch."""
+    wanted = (40, 90)
+    crowded = tiny_parameters(
+        train_scenes=1, val_scenes=4, products=20, image_size=256, produce_share=0.3, products_per_scene=wanted
+    )
+    folder = tmp_path / "crowded"
+    synthesize(folder, crowded)
+    content = json.loads((folder / "instances_val.json").read_text())
+    counts = Counter(entry["image_id"] for entry in content["annotations"])
+    for image in content["images"]:
+        count = wanted[(image["id"] - 1) % 2]
+        assert 0.75 * count <= counts[image["id"]] <= 1.25 * count
+    # Of the packs in the middle of a frame most stand within a few pixels of the next.
+    boxes = np.array([e["bbox"] for e in content["annotations"] if e["image_id"] == 2 and e["category_id"] == 1])
+    gaps = [min(abs(boxes[:, 0] - (box[0] + box[2])) + 0.2 * abs(boxes[:, 1] - box[1])) for box in boxes]
+    assert np.median(gaps) < 4
+    assert json.loads((folder / "synthesize.json").read_text())["parameters"]["products_per_scene"] == [40, 90]
+    assert synthesize(folder, crowded) is False
+    with pytest.raises(ConfigError, match=r"was made with products_per_scene=\[40, 90\], asked is .*=None"):
+        synthesize(folder, replace(crowded, products_per_scene=None))
+
+
+def test_counts_that_no_frame_can_show_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="products_per_scene=600: expected 1 to 121 at image_size=160"):
+        synthesize(tmp_path / "set", tiny_parameters(products_per_scene=(100, 600)))
+    for value in ("many", "[]", "[3, 4.5]", "true"):
+        with pytest.raises(ConfigError, match="expected null, a whole number, or a list of them"):
+            run(
+                compose_verb(
+                    "synthesize", [f"paths.data_dir={tmp_path}", f"products_per_scene={value}"], output_dir=tmp_path
+                )
+            )
+
+
+def test_a_crowded_wall_shows_what_it_was_planned_for() -> None:
+    products = assortment(48, produce_share=0.45, seed=0)
+    for count in (100, 300, 600):
+        for seed in range(3):
+            wall = plan_crowded(products, np.random.default_rng(seed), count=count, misplaced=0.02, gaps=0.06)
+            assert abs(wall.in_view() - count) <= 0.12 * count
 
 
 def test_new_products_are_only_in_validation(made: Path) -> None:
@@ -125,7 +170,11 @@ def test_values_out_of_range_are_named(tmp_path: Path, change: dict[str, float])
 
 def test_the_verb_writes_where_the_data_lies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [f"paths.data_dir={tmp_path}", "name=demo", "train_scenes=1", "val_scenes=1", "products=6", "image_size=96"]
-    folder = run(compose_verb("synthesize", [*words, "workers=1"], output_dir=tmp_path / "log"))
+    folder = run(
+        compose_verb("synthesize", [*words, "workers=1", "products_per_scene=20"], output_dir=tmp_path / "log")
+    )
+    made = json.loads((folder / "synthesize.json").read_text())["parameters"]
+    assert made["products_per_scene"] == [20]
     assert folder == tmp_path / "synthetic" / "demo" and (tmp_path / "log" / "environment.json").is_file()
     assert "there already" not in capsys.readouterr().out
     with pytest.raises(ConfigError, match="becomes a folder's name"):

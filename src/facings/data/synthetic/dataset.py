@@ -8,7 +8,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from facings.data.synthetic.camera import CAMERAS
-from facings.data.synthetic.planogram import plan
+from facings.data.synthetic.planogram import plan, plan_crowded
 from facings.data.synthetic.products import Product, assortment
 from facings.data.synthetic.renderer import Renderer, Scene
 from facings.data.tables import RecognitionRow, Role, write_recognition_table
@@ -31,6 +31,8 @@ SPLITS = ("train", "val")
 CATEGORIES = ("packaged", "produce")
 PACKSHOT_SIZE = 256
 PHOTO_SIZE = 192
+# A crowded frame's products need so many pixels of its side each: smaller, they could not be outlined.
+LEAST_PITCH = 14
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Parameters:
 
     `new_share`: of the products are only in the validation frames: goods that came after training. `min_visibility`:
     pieces that show less are not labelled; `query_visibility`: those that show less are neither trained nor asked about
-    by product.
+    by product. `products_per_scene`: null leaves it to chance how many products a frame holds, some 20 to 60; else about so
+    many, from a wider wall; of several values each scene takes the next.
     """
 
     train_scenes: int
@@ -56,6 +59,12 @@ class Parameters:
     crops_per_product: int
     queries_per_product: int
     seed: int
+    products_per_scene: tuple[int, ...] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """For JSON; what is null is left out."""
+        content = {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in content.items()}
 
     def check(self) -> None:
         """Raise ConfigError for a value out of its range."""
@@ -67,6 +76,13 @@ class Parameters:
         for name in ("produce_share", "new_share", "misplaced", "gaps", "min_visibility", "query_visibility"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: expected a share from 0 to 1")
+        most = (self.image_size // LEAST_PITCH) ** 2
+        for count in self.products_per_scene or ():
+            if not 1 <= count <= most:
+                raise ConfigError(
+                    f"products_per_scene={count}: expected 1 to {most} at image_size={self.image_size}; "
+                    "more need larger frames"
+                )
 
 
 def synthesize(
@@ -100,7 +116,7 @@ def synthesize(
         names = [f"instances_{split}.json" for split in SPLITS] + ["recognition.csv", "taxonomy.json"]
         record = {
             "schema": SCHEMA,
-            "parameters": asdict(parameters),
+            "parameters": parameters.record(),
             "new_products": sorted({p.product_id for p in products} - {p.product_id for p in trained}),
             "cameras": [camera.camera_id for camera in CAMERAS],
             "files": {name: sha256(beside / name) for name in names},
@@ -130,11 +146,11 @@ def _same_or_refuse(folder: Path, parameters: Parameters) -> None:
         raise DataError(f"{path}: damaged ({fault}); make the set anew with --overwrite") from fault
     if changed:
         raise DataError(f"{folder / changed[0]}: changed since it was made; make the set anew with --overwrite")
-    wanted = asdict(parameters)
-    for name in wanted:
-        if found.get(name) != wanted[name]:
+    wanted = parameters.record()
+    for name in [field.name for field in fields(Parameters)]:
+        if found.get(name) != wanted.get(name):
             raise ConfigError(
-                f"{folder}: was made with {name}={found.get(name)}, asked is {name}={wanted[name]}; "
+                f"{folder}: was made with {name}={found.get(name)}, asked is {name}={wanted.get(name)}; "
                 "choose another name, or --overwrite"
             )
 
@@ -173,7 +189,12 @@ def _render(task: _Task) -> Scene:
     # A camera sees a part of the shop: a third to all of the goods.
     share = float(rng.uniform(0.34, 1.0))
     shown = rng.permutation(len(task.products))[: max(4, round(len(task.products) * share))]
-    wall = plan([task.products[i] for i in sorted(shown.tolist())], rng, misplaced=p.misplaced, gaps=p.gaps)
+    goods = [task.products[i] for i in sorted(shown.tolist())]
+    if p.products_per_scene is None:
+        wall = plan(goods, rng, misplaced=p.misplaced, gaps=p.gaps)
+    else:
+        count = p.products_per_scene[task.index % len(p.products_per_scene)]
+        wall = plan_crowded(goods, rng, count=count, misplaced=p.misplaced, gaps=p.gaps)
     camera = CAMERAS[task.index % len(CAMERAS)]
     return renderer.scene(wall, camera, rng, min_visibility=p.min_visibility)
 

@@ -11,13 +11,18 @@ import numpy as np
 from facings.data.synthetic.products import Product
 
 TALL = 18.0  # cm
+# What a camera sees of a wall at least, as shares of its sides.
+IN_VIEW = (0.03, 0.97)
+# Crowded shelves: how far from the wanted count a plan may be, how often it is drawn anew, and how loosely goods stand
+# compared with an ordinary shelf.
+NEAR_ENOUGH, ATTEMPTS, TIGHT = 0.03, 12, 0.3
 
 
 @dataclass(frozen=True)
 class Placement:
     """One piece. `x`: its middle, `bottom`: its foot, cm from the left and top of the wall; `angle`: degrees turned.
 
-    `shade`: 0–1, how much light the shelf above leaves it.
+    `shade`: 0–1, how much light the shelf above leaves it; `behind`: another pack stands before it.
     """
 
     product: Product
@@ -26,6 +31,7 @@ class Placement:
     angle: float = 0.0
     shade: float = 1.0
     scale: float = 1.0
+    behind: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,33 @@ class Wall:
     height: float
     rows: tuple[Row, ...]
 
+    def in_view(self) -> int:
+        """How many pieces a camera sees: not behind another, their middle within the picture."""
+        low, high = IN_VIEW
+        return sum(
+            low * self.width < piece.x < high * self.width
+            and low * self.height < piece.bottom - piece.product.size[1] / 2 < high * self.height
+            for row in self.rows
+            for piece in row.placements
+            if not piece.behind
+        )
 
-def plan(products: Sequence[Product], rng: np.random.Generator, *, misplaced: float, gaps: float) -> Wall:
-    """Fill a stretch of wall. `misplaced`, `gaps`: chance of a wrong piece, or of none, at a facing."""
+
+def plan(
+    products: Sequence[Product],
+    rng: np.random.Generator,
+    *,
+    misplaced: float,
+    gaps: float,
+    width: float | None = None,
+    slack: float = 1.0,
+) -> Wall:
+    """Fill a stretch of wall. `misplaced`, `gaps`: chance of a wrong piece, or of none, at a facing; `width`: of the wall
+    in cm, null for what a camera over one bay sees; `slack`: room between packs, as a share of the usual."""
     packed = [p for p in products if not p.produce]
     fresh = [p for p in products if p.produce]
-    width = float(rng.uniform(62, 98))
+    if width is None:
+        width = float(rng.uniform(62, 98))
     height = width
     rows: list[Row] = []
     top = float(rng.uniform(-8, 2))
@@ -80,9 +107,34 @@ def plan(products: Sequence[Product], rng: np.random.Generator, *, misplaced: fl
             tall = [p for p in packed if p.size[1] >= TALL]
             chosen = tall if tall and float(rng.random()) < 0.4 else [p for p in packed if p.size[1] < TALL] or tall
             foot = top + max(p.size[1] for p in chosen) + float(rng.uniform(2.5, 6))
-            rows.append(_shelf(chosen, top, foot, width, rng, misplaced, gaps))
+            rows.append(_shelf(chosen, top, foot, width, rng, misplaced, gaps, slack))
         top = foot + float(rng.uniform(3.0, 4.5))
     return Wall(width, height, tuple(rows))
+
+
+def plan_crowded(
+    products: Sequence[Product], rng: np.random.Generator, *, count: int, misplaced: float, gaps: float
+) -> Wall:
+    """Fill a wall of which a camera sees about `count` pieces, packs shoulder to shoulder: the more, the wider the wall.
+
+    How many a wall holds follows from which goods it got: walls are drawn, each as wide as the last ones suggest, until
+    one fits, and the nearest is taken.
+    """
+    seed = int(rng.integers(2**32))
+    width, packing = 13.0 * float(np.sqrt(count)), []
+    best: Wall | None = None
+    for attempt in range(ATTEMPTS):
+        anew = np.random.default_rng([seed, attempt])
+        wall = plan(products, anew, misplaced=misplaced, gaps=gaps, width=width, slack=TIGHT)
+        found = wall.in_view()
+        if best is None or abs(found - count) < abs(best.in_view() - count):
+            best = wall
+        if abs(found - count) <= NEAR_ENOUGH * count:
+            break
+        packing.append(max(found, 1) / width**2)
+        width = float(np.sqrt(count / np.mean(packing)))
+    assert best is not None
+    return best
 
 
 def _shelf(
@@ -93,6 +145,7 @@ def _shelf(
     rng: np.random.Generator,
     misplaced: float,
     gaps: float,
+    slack: float,
 ) -> Row:
     """Groups of one to four facings a product; some with a pack visible behind the front one."""
     front: list[Placement] = []
@@ -107,13 +160,14 @@ def _shelf(
             piece = fitting[int(rng.integers(len(fitting)))] if float(rng.random()) < misplaced else product
             middle = x + piece.size[0] / 2
             if float(rng.random()) < 0.3:
-                behind.append(Placement(piece, middle + float(rng.normal()) * 0.8, foot - 1.6, shade=0.5, scale=0.95))
+                aside = middle + float(rng.normal()) * 0.8
+                behind.append(Placement(piece, aside, foot - 1.6, shade=0.5, scale=0.95, behind=True))
             if float(rng.random()) >= gaps:
                 front.append(_standing(piece, middle, foot, rng))
-            x += piece.size[0] + abs(float(rng.normal())) * 0.5 + 0.15
+            x += piece.size[0] + abs(float(rng.normal())) * 0.5 * slack + 0.15 * slack
             if x > width + 4:
                 break
-        x += float(rng.exponential(0.8))
+        x += float(rng.exponential(0.8)) * slack
     return Row(foot, (*behind, *front), tags=tuple(tags))
 
 

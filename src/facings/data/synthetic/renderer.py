@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
+from scipy.ndimage import find_objects
 
 from facings.data.synthetic.camera import CAMERAS, Camera, expose, to_jpeg, view
 from facings.data.synthetic.packaging import draw_package
@@ -73,11 +74,14 @@ class Renderer:
             ids.astype(np.float32), matrix, (self.size, self.size), flags=cv2.INTER_NEAREST
         ).astype(np.int32)
         shown = np.bincount(ids.ravel(), minlength=len(placed) + 1)
+        inside = _inside(ids, len(placed), matrix, self.size)
+        windows = find_objects(seen_ids, max_label=len(placed))
         seen = []
-        for number, placement in enumerate(placed, start=1):
+        for number, (placement, window) in enumerate(zip(placed, windows, strict=True), start=1):
             # What the neighbours leave, times what the frame's edge leaves of that.
-            visibility = shown[number] / max(1, wholes[number - 1]) * _inside(ids, number, matrix, self.size)
-            found = _outline(seen_ids == number) if visibility >= min_visibility else None
+            visibility = shown[number] / max(1, wholes[number - 1]) * inside[number]
+            visible = window is not None and visibility >= min_visibility
+            found = _outline(seen_ids[window] == number, window) if visible else None
             if found is not None:
                 box, polygons, area = found
                 seen.append(Seen(placement.product, box, polygons, area, round(float(visibility), 3)))
@@ -147,9 +151,11 @@ def _paste(
 
 
 def _outline(
-    mask: NDArray[np.bool_],
+    mask: NDArray[np.bool_], window: tuple[slice, slice]
 ) -> tuple[tuple[float, float, float, float], tuple[tuple[float, ...], ...], int] | None:
-    """Box, polygons and pixel count of a visible mask; None where it is too small to be seen."""
+    """Box, polygons and pixel count, in the frame, of a mask that lies in its `window` (rows, columns); None where it is
+    too small to be seen."""
+    top, left = window[0].start, window[1].start
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     # Crumbs of one or two pixels have no outline: they are left out of box and area too, so that all three agree.
     contours = [contour for contour in found if len(contour) >= 3]
@@ -158,20 +164,22 @@ def _outline(
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows) or min(rows[-1] - rows[0], columns[-1] - columns[0]) + 1 < MIN_SIDE:
         return None
-    polygons = tuple(tuple(float(c) for c in contour.reshape(-1)) for contour in contours)
-    box = (float(columns[0]), float(rows[0]), float(columns[-1] - columns[0] + 1), float(rows[-1] - rows[0] + 1))
+    corner = np.array([left, top])
+    polygons = tuple(tuple(float(c) for c in (contour + corner).reshape(-1)) for contour in contours)
+    x, y = float(left + columns[0]), float(top + rows[0])
+    box = (x, y, float(columns[-1] - columns[0] + 1), float(rows[-1] - rows[0] + 1))
     return box, polygons, int(mask.sum())
 
 
-def _inside(ids: NDArray[np.int32], number: int, matrix: NDArray[np.float64], size: int) -> float:
-    """Share of a piece's visible pixels that the camera's frame holds."""
-    y, x = np.nonzero(ids == number)
-    if not len(y):
-        return 0.0
-    points = np.stack([x + 0.5, y + 0.5, np.ones(len(x))])
-    mapped = matrix @ points
+def _inside(ids: NDArray[np.int32], count: int, matrix: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """(count + 1,) share of each piece's visible pixels that the camera's frame holds, 0 for one without any."""
+    y, x = np.nonzero(ids)
+    numbers = ids[y, x]
+    mapped = matrix @ np.stack([x + 0.5, y + 0.5, np.ones(len(x))])
     u, v = mapped[0] / mapped[2], mapped[1] / mapped[2]
-    return float(((u >= 0) & (u < size) & (v >= 0) & (v < size)).mean())
+    held = (u >= 0) & (u < size) & (v >= 0) & (v < size)
+    wholes = np.bincount(numbers, minlength=count + 1)
+    return np.bincount(numbers[held], minlength=count + 1) / np.maximum(wholes, 1)  # type: ignore[no-any-return]
 
 
 def _ground(size: int, rng: np.random.Generator) -> Image:
