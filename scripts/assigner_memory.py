@@ -82,10 +82,9 @@ def measured(options: argparse.Namespace) -> float:
     raw: dict[str, Tensor] = {"anchors": model.anchors, "strides": model.anchor_strides}
     for branch in BRANCHES:
         raw[f"{branch}/logits"] = output(count, options.classes, offset=-4.0)
-        raw[f"{branch}/distances"] = output(count, 4 * model.bins)
-        if masks:
-            raw[f"{branch}/coefficients"] = output(count, prototypes)
+    raw["distances"] = output(count, 4 * model.bins)
     if masks:
+        raw["coefficients"] = output(count, prototypes)
         raw["prototypes"] = output(prototypes, options.size // 4, options.size // 4)
     return loss_memory(loss, raw, frames, decode=model.decode)
 

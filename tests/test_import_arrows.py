@@ -20,7 +20,7 @@ ARROWS = {
     "tasks": {"metrics"},
     "export": {"data", "runtime"},
     "benchmark": {"data", "metrics", "runtime"},
-    "commands": {"data", "tasks", "export", "benchmark", "runtime", "metrics"},
+    "commands": {"analysis", "data", "tasks", "export", "benchmark", "runtime", "metrics"},
 }
 HEAVY = ("torch", "torchvision", "timm", "hydra", "omegaconf", "pandas", "PIL", "cv2", "onnx", "albumentations", "rich")
 FILES = sorted(SOURCE.rglob("*.py"))

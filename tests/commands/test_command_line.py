@@ -19,7 +19,7 @@ FACINGS = [sys.executable, "-m", "facings.commands.cli"]
 def test_help_lists_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     printed = capsys.readouterr().out
-    for verb in ("synthesize", "train", "evaluate", "export", "verify", "benchmark", "predict", "enroll", "remove"):
+    for verb in ("synthesize", "train", "evaluate", "export", "inspect", "verify", "benchmark", "predict", "enroll"):
         assert f"  {verb}" in printed
 
 
@@ -36,6 +36,7 @@ def test_help_lists_every_verb(words: list[str], capsys: pytest.CaptureFixture[s
         (["synthesize", "train_scene=3"], "train_scenes"),
         (["export", "detecter=x"], "detector"),
         (["export"], "export needs trained weights"),
+        (["inspect"], "run is not given"),
         (["export", "detector=nothing.ckpt"], "parity.images is not given"),
         (["export", "detector=nothing.ckpt", "parity.images=."], "nothing.ckpt: no such checkpoint"),
         (["evaluate"], "give one of checkpoint=FILE.ckpt and bundle=FOLDER"),

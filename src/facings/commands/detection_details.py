@@ -20,36 +20,38 @@ from facings.runtime.images import read_image
 Predictions = Sequence[Mapping[str, Any]]
 Rows = list[dict[str, Any]]
 KINDS: dict[IouType, str] = {"bbox": "boxes", "segm": "masks"}
+# Frames of more goods than COCO's headline counts must not lose them here.
+MOST = 1000
 
 
 def detection_details(table: CocoTable, predictions: Predictions) -> tuple[dict[str, float], dict[str, Any]]:
     """Figures of the whole (best F1 and its threshold, optimal LRP, calibration error at that threshold), and the tables.
 
-    Tables, of the boxes and where both sides have outlines of the masks: `per_class`; `slices` by objects a picture,
-    neighbour gap, object size and blur. Blur is measured on the pictures, at their own size.
+    Up to 1,000 detections a picture and class count. Tables, of the boxes and where both sides have outlines of the masks:
+    `per_class`; `slices` by objects a picture, neighbour gap, object size and blur (of the pictures, at their own size).
     """
     truth = table.ground_truth()
-    figures = threshold_metrics(truth, predictions)
+    figures = threshold_metrics(truth, predictions, max_detections=MOST)
     threshold = figures["f1_threshold"]
-    figures |= calibration_metrics(truth, predictions, min_score=0.0 if math.isnan(threshold) else threshold)
+    least = 0.0 if math.isnan(threshold) else threshold
+    figures |= calibration_metrics(truth, predictions, min_score=least, max_detections=MOST)
     outlined = table.outlined and bool(predictions) and all("segmentation" in entry for entry in predictions)
     blur = {image.image_id: laplacian_variance(read_image(image.path)) for image in table.images}
     tables: dict[str, Any] = {}
     for kind, name in KINDS.items():
         if kind == "segm" and not outlined:
             continue
+        limits: dict[str, Any] = {"iou_type": kind, "max_detections": MOST}
         classes = zip(
-            per_class(truth, predictions, iou_type=kind),
-            class_thresholds(truth, predictions, iou_type=kind),
-            strict=True,
+            per_class(truth, predictions, **limits), class_thresholds(truth, predictions, **limits), strict=True
         )
         tables[name] = {
             "per_class": [first | second for first, second in classes],
             "slices": {
-                "objects a picture": density_slices(truth, predictions, iou_type=kind),
-                "neighbour gap, in object sizes": gap_slices(truth, predictions, iou_type=kind),
-                "object size, pixels": size_slices(truth, predictions, iou_type=kind),
-                "blur of the picture, variance of the Laplacian": blur_slices(truth, predictions, blur, iou_type=kind),
+                "objects a picture": density_slices(truth, predictions, **limits),
+                "neighbour gap, in object sizes": gap_slices(truth, predictions, **limits),
+                "object size, pixels": size_slices(truth, predictions, **limits),
+                "blur of the picture, variance of the Laplacian": blur_slices(truth, predictions, blur, **limits),
             },
         }
     return figures, tables

@@ -56,7 +56,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     figures = _final_figures(cfg, trainer, task, data)
     minutes = (time.monotonic() - start) / 60
     figures["minutes"] = minutes
-    _save_predictions(task, data, folder)
+    _save_predictions(task, data, folder, partial=trainer.limit_test_batches != 1.0)
     atomic_write(folder / "results.json", figures_json(figures))
     console.print(results_table(str(cfg.run_name), figures))
     console.print(f"checkpoint: {best_checkpoint(folder)}")
@@ -165,7 +165,9 @@ def _starting_point(cfg: DictConfig, task: pl.LightningModule, console: Console)
         content = read_checkpoint(cfg.initial_weights)
         anew = load_fitting_weights(task.model, content["state_dict"], source=str(cfg.initial_weights))  # type: ignore[arg-type]
         if anew:
-            console.print(f"{cfg.initial_weights}: {len(anew)} weights do not fit and start anew: {', '.join(anew[:4])} …")
+            console.print(
+                f"{cfg.initial_weights}: {len(anew)} weights do not fit and start anew: {', '.join(anew[:4])} …"
+            )
     if not cfg.resume:
         return None
     content = read_checkpoint(cfg.resume)
@@ -198,11 +200,12 @@ def _final_figures(cfg: DictConfig, trainer: pl.Trainer, task: pl.LightningModul
     return {name: float(value) for name, value in names.items() if "/" not in name}
 
 
-def _save_predictions(task: pl.LightningModule, data: Any, folder: Path) -> None:
+def _save_predictions(task: pl.LightningModule, data: Any, folder: Path, *, partial: bool) -> None:
     """A detector's predictions of the test split, and what of them is worth a look."""
     predictions = getattr(task, "predictions", None)
     if predictions is None:
         return
     atomic_write(folder / "predictions" / "test.json", json.dumps(predictions))
     if predictions:
-        write_inspection(folder, data.test_table, predictions, data.labels, only_predicted=True)
+        # Under debug=fast only a part of the split was looked at.
+        write_inspection(folder, data.test_table, predictions, data.labels, only_predicted=partial)
