@@ -109,7 +109,8 @@ def evaluated(home: Path, options: argparse.Namespace) -> tuple[Density, str]:
     """Figures of one set, and the checksum of its truth."""
     words = [f"checkpoint='{options.checkpoint}'", f"annotations='{home / 'instances_val.json'}'"]
     words += [f"images='{home / 'images' / 'val'}'", "class_agnostic=true", f"top_k={options.top_k}", "batch_size=2"]
-    _, predictions, _, frames = evaluate_checkpoint(compose_verb("evaluate", words))
+    found = evaluate_checkpoint(compose_verb("evaluate", words))
+    predictions, frames = found.predictions, found.frames
     if frames is None:
         raise ConfigError(f"{options.checkpoint}: is of an embedder; expected a detector")
     return density_of(frames.ground_truth(), predictions, cap=options.top_k), frames.checksum()

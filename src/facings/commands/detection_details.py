@@ -2,20 +2,25 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from facings.analysis.slices import blur_slices, density_slices, gap_slices, laplacian_variance, size_slices
+from facings.boxes import xywh_to_xyxy
 from facings.data.coco import CocoTable
 from facings.files import atomic_write
 from facings.metrics.calibration import calibration_metrics
 from facings.metrics.detection import per_class
 from facings.metrics.matching import IouType
+from facings.metrics.seams import seam_errors
 from facings.metrics.thresholds import class_thresholds, threshold_metrics
 from facings.runtime.images import read_image
+from facings.tiles import Tiling, tile_grid
 
 Predictions = Sequence[Mapping[str, Any]]
 Rows = list[dict[str, Any]]
@@ -24,8 +29,11 @@ KINDS: dict[IouType, str] = {"bbox": "boxes", "segm": "masks"}
 MOST = 1000
 
 
-def detection_details(table: CocoTable, predictions: Predictions) -> tuple[dict[str, float], dict[str, Any]]:
-    """Figures of the whole (best F1 and its threshold, optimal LRP, calibration error at that threshold), and the tables.
+def detection_details(
+    table: CocoTable, predictions: Predictions, tiling: Tiling | None = None
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Figures of the whole (best F1 and its threshold, optimal LRP, calibration error at that threshold, and of pictures
+    that were looked at in tiles what is doubled, split or missed at the seams at that threshold), and the tables.
 
     Up to 1,000 detections a picture and class count. Tables, of the boxes and where both sides have outlines of the masks:
     `per_class`; `slices` by objects a picture, neighbour gap, object size and blur (of the pictures, at their own size).
@@ -35,6 +43,8 @@ def detection_details(table: CocoTable, predictions: Predictions) -> tuple[dict[
     threshold = figures["f1_threshold"]
     least = 0.0 if math.isnan(threshold) else threshold
     figures |= calibration_metrics(truth, predictions, min_score=least, max_detections=MOST)
+    if tiling is not None:
+        figures |= seam_figures(table, predictions, tiling, least)
     outlined = table.outlined and bool(predictions) and all("segmentation" in entry for entry in predictions)
     blur = {image.image_id: laplacian_variance(read_image(image.path)) for image in table.images}
     tables: dict[str, Any] = {}
@@ -55,6 +65,21 @@ def detection_details(table: CocoTable, predictions: Predictions) -> tuple[dict[
             },
         }
     return figures, tables
+
+
+def seam_figures(table: CocoTable, predictions: Predictions, tiling: Tiling, least: float) -> dict[str, float]:
+    """`seam_products`, `seam_doubled`, `seam_split`, `seam_missed`: sums of `seam_errors` over the pictures, of detections with
+    a score of `least` or more."""
+    boxes: dict[int, list[list[float]]] = {}
+    for entry in predictions:
+        if float(entry["score"]) >= least:
+            boxes.setdefault(int(entry["image_id"]), []).append(entry["bbox"])
+    sums: Counter[str] = Counter()
+    for image in table.images:
+        found = xywh_to_xyxy(np.array(boxes.get(image.image_id, []), np.float32).reshape(-1, 4))
+        grid = tile_grid(image.height, image.width, tiling.size, tiling.overlap)
+        sums.update(seam_errors(image.boxes, found, grid))
+    return {f"seam_{name}": float(count) for name, count in sums.items()}
 
 
 def write_details(folder: Path, tables: Mapping[str, Any]) -> Path:

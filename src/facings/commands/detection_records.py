@@ -16,7 +16,6 @@ from facings.benchmark.record import git_state, write_result
 from facings.commands.composition import compose_verb
 from facings.commands.evaluate import evaluate_checkpoint
 from facings.commands.train import best_checkpoint
-from facings.data.coco import CocoTable
 from facings.errors import ConfigError, DataError
 from facings.metrics.average_precision import DrawnPrecision, paired_intervals
 from facings.metrics.bootstrap import share_interval
@@ -33,11 +32,11 @@ class Judged:
     def __init__(self, run: Path, **settings: Any) -> None:
         words = [f"checkpoint={best_checkpoint(run)}", *(f"{key}={value}" for key, value in settings.items())]
         self.run = run
-        self.figures, self.predictions, self.checksums, table = evaluate_checkpoint(compose_verb("evaluate", words))
-        if table is None:
+        found = evaluate_checkpoint(compose_verb("evaluate", words))
+        if found.frames is None:
             raise ConfigError(f"{run}: not a detector's run")
-        self.table: CocoTable = table
-        self.truth = table.ground_truth()
+        self.figures, self.predictions, self.checksums = found.figures, found.predictions, found.checksums
+        self.truth = found.frames.ground_truth()
 
     @property
     def minutes(self) -> float:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -35,10 +35,21 @@ from facings.runtime.recognizer import Recognizer
 from facings.tasks.checkpoint import check_targets, checkpoint_config, load_model
 from facings.tasks.detection import DetectionTask, detection_figures
 from facings.tasks.reid import ReidTask
+from facings.tiles import Tiling
 
 Figures = dict[str, float]
-# Figures, COCO results of a detector, checksums of the data, and the frames that the results are of.
-Evaluated = tuple[Figures, list[dict[str, Any]], dict[str, str], CocoTable | None]
+
+
+class Evaluated(NamedTuple):
+    """Figures, COCO results of a detector, checksums of the data, the frames that the results are of, how they were cut."""
+
+    figures: Figures
+    predictions: list[dict[str, Any]]
+    checksums: dict[str, str]
+    frames: CocoTable | None
+    tiling: Tiling | None
+
+
 # What a checkpoint may name as its data: naming is running.
 DATA_TARGETS = ("facings.data.",)
 
@@ -55,15 +66,15 @@ def run(cfg: DictConfig) -> Figures:
     console = Console()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.checkpoint:
-        figures, predictions, checksums, frames = evaluate_checkpoint(cfg)
+        figures, predictions, checksums, frames, tiling = evaluate_checkpoint(cfg)
     else:
-        figures, predictions, checksums, frames = evaluate_bundle(cfg, console)
+        figures, predictions, checksums, frames, tiling = evaluate_bundle(cfg, console)
     folder = run_folder(cfg)
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_environment(folder, seed=int(cfg.seed), data=checksums, command=command_line("evaluate"))
     if frames is not None:
         atomic_write(folder / "predictions" / "detections.json", json.dumps(predictions))
-        more, tables = detection_details(frames, predictions)
+        more, tables = detection_details(frames, predictions, tiling)
         figures = {**figures, **more}
         write_details(folder, tables)
         console.print(slices_table(tables))
@@ -101,8 +112,8 @@ def evaluate_checkpoint(cfg: DictConfig) -> Evaluated:
     )
     trainer.test(task, datamodule=data, verbose=False)
     if isinstance(task, DetectionTask):
-        return dict(task.results), task.predictions, data.checksums(), data.test_table
-    return dict(task.results), [], data.checksums(), None
+        return Evaluated(dict(task.results), task.predictions, data.checksums(), data.test_table, data.tiling)
+    return Evaluated(dict(task.results), [], data.checksums(), None, None)
 
 
 def evaluate_bundle(cfg: DictConfig, console: Console) -> Evaluated:
@@ -127,7 +138,7 @@ def evaluate_bundle(cfg: DictConfig, console: Console) -> Evaluated:
     if cfg.table:
         figures |= _retrieve(recognizer, cfg, console)
         checksums[Path(cfg.table).name] = sha256(Path(cfg.table))
-    return figures, predictions, checksums, frames
+    return Evaluated(figures, predictions, checksums, frames, recognizer.tiling)
 
 
 def _data_config(cfg: DictConfig, kind: str, config: Mapping[str, Any]) -> dict[str, Any]:

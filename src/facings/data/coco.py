@@ -100,6 +100,8 @@ class CocoTable:
                     segmentation = image.segmentations[number] or [[x1, y1, x2, y1, x2, y2, x1, y2]]
                     entry["segmentation"] = to_rle(segmentation, image.height, image.width)
                     entry["area"] = mask_area(entry["segmentation"], image.height, image.width)
+                if image.attributes and image.attributes[number]:
+                    entry["attributes"] = dict(image.attributes[number])
                 annotations.append(entry)
         images = [
             {"id": i.image_id, "file_name": i.path.name, "width": i.width, "height": i.height} for i in self.images

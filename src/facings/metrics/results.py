@@ -1,6 +1,6 @@
 """What was found in a picture as COCO results, the form in which predictions are judged and kept. Knows nothing of models."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ def coco_results(
     image_id: int,
     extent: tuple[int, int],
     masks: Iterable[CropMask] | None = None,
+    attributes: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> list[dict[str, Any]]:
     """`boxes` (N, 4) xyxy pixels, `scores` (N,), N `categories` (COCO's, from 1) → a dict each, masks as compressed RLE of
-    the picture's `extent` (height, width), taken one by one.
+    the picture's `extent` (height, width), taken one by one; `attributes`: name → (N,) probabilities.
 
     >>> box = np.array([[1, 0, 2, 2]], np.float32)
     >>> mask = CropMask(1, 0, np.ones((2, 1), bool))
@@ -37,4 +38,7 @@ def coco_results(
         for result, mask in zip(results, masks, strict=True):
             packed = compressed(to_rle(mask, *extent), *extent)
             result["segmentation"] = {"size": list(extent), "counts": packed["counts"].decode("ascii")}
+    for name, values in (attributes or {}).items():
+        for result, value in zip(results, values.tolist(), strict=True):
+            result.setdefault("attributes", {})[name] = value
     return results

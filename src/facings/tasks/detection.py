@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facings.errors import ConfigError
+from facings.metrics.attributes import attribute_metrics
 from facings.metrics.detection import coco_metrics
 from facings.metrics.results import coco_results
 from facings.metrics.segmentation import mask_metrics
@@ -119,9 +120,17 @@ class DetectionTask(pl.LightningModule):
             self._collect(found_at_once(own, height, width, size), image_id, (height, width))
 
     def _collect(self, found: Found, image_id: int, extent: tuple[int, int]) -> None:
-        masks = found.masks() if found.has_masks else None
+        attributes = None
+        if found.attributes is not None:
+            attributes = dict(zip(self.model.attributes, found.attributes.T, strict=True))  # type: ignore[arg-type]
         self.predictions += coco_results(
-            found.boxes, found.scores, (found.labels + 1).tolist(), image_id=image_id, extent=extent, masks=masks
+            found.boxes,
+            found.scores,
+            (found.labels + 1).tolist(),
+            image_id=image_id,
+            extent=extent,
+            masks=found.masks() if found.has_masks else None,
+            attributes=attributes,
         )
 
     def _predict(self, pixels: Tensor) -> dict[str, NDArray[Any]]:
@@ -212,8 +221,9 @@ def found_at_once(outputs: Outputs, height: int, width: int, input_size: int) ->
 def detection_figures(
     truth: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]], *, boundary: bool = False
 ) -> dict[str, float]:
-    """COCO figures of the boxes, `recall50`, and where both sides have outlines those of the masks."""
+    """COCO figures of the boxes, `recall50`, of attributes that both sides name, and where both have outlines of the masks."""
     figures = coco_metrics(truth, predictions) | {"recall50": recall50(truth, predictions)}
+    figures |= attribute_metrics(truth, predictions)
     outlined = all("segmentation" in entry for entry in truth["annotations"])
     if outlined and predictions and all("segmentation" in entry for entry in predictions):
         figures |= mask_metrics(truth, predictions, boundary=boundary)
