@@ -95,6 +95,23 @@ def test_twins_are_found_in_any_order() -> None:
     assert unmatched_detections(first, second, least=0.1, tolerances=limits) == 1
 
 
+def test_twins_have_the_same_coefficients() -> None:
+    boxes, scores = np.array([[[0, 0, 9, 9], [0, 0, 9, 9]]], np.float32), np.array([[0.9, 0.9]])
+    first = {
+        "boxes": boxes,
+        "scores": scores,
+        "labels": np.zeros((1, 2), int),
+        "coefficients": np.array([[[1.0], [2.0]]]),
+    }
+    second = first | {"coefficients": first["coefficients"][:, ::-1]}
+    limits = {"boxes": 0.5, "scores": 1e-3, "coefficients": 0.1}
+    assert unmatched_detections(first, second, least=0.1, tolerances=limits) == 0
+    second["coefficients"] = np.array([[[1.05], [1.5]]])
+    assert unmatched_detections(first, second, least=0.1, tolerances=limits) == 1
+    del second["coefficients"]
+    assert unmatched_detections(first, second, least=0.1, tolerances=limits) == 2
+
+
 def test_verify_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path)]) == 1
     assert "holds no bundle.json" in capsys.readouterr().out
