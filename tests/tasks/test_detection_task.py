@@ -1,6 +1,7 @@
 """The detection task beyond one picture at one size: masks, tiles, other sizes, models with losses of their own."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from facings.commands.composition import compose_verb
@@ -15,6 +17,7 @@ from facings.commands.evaluate import run as evaluate
 from facings.commands.train import run as train
 from facings.errors import CheckpointError, ConfigError
 from facings.models.detectors.dense import DenseDetector
+from facings.tasks.batch_size import find_batch_size
 from facings.tasks.checkpoint import load_fitting_weights, load_model
 from facings.tasks.detection import DetectionTask, rescaled, targets_of
 from tests.conftest import TINY_DETECTOR, TinyShop
@@ -134,6 +137,14 @@ def test_bad_settings_are_named(tiny_data: Path, tmp_path: Path) -> None:
             train(compose_verb("train", [*words, word], output_dir=tmp_path / "run"))
 
 
+def test_automatic_batch_size_is_recorded(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit that is set for the test: the set's eight frames are the most that a batch can hold."""
+    monkeypatch.setattr("facings.commands.train.find_batch_size", partial(find_batch_size, largest=4))
+    words = [*TINY_DETECTOR, f"paths.data_dir={tiny_data}", "data.batch_size=auto", "debug=fast", "test=false"]
+    train(compose_verb("train", words, output_dir=tmp_path))
+    assert OmegaConf.load(tmp_path / "config.yaml").data.batch_size == 4
+
+
 def test_balanced_class_weights_reach_the_loss(tiny_data: Path, tmp_path: Path) -> None:
     words = [*TINY_DETECTOR, f"paths.data_dir={tiny_data}", "loss.class_weights=balanced", "debug=fast"]
     assert np.isfinite(train(compose_verb("train", words, output_dir=tmp_path))["minutes"])
@@ -144,9 +155,9 @@ def test_weights_serve_other_classes_and_masks(tiny_shop: TinyShop) -> None:
     settings: dict[str, Any] = {"image_size": 128, "channels": 64}
     model = DenseDetector("mobilenetv4_conv_small_050", num_classes=7, prototypes=8, **settings)
     anew = load_fitting_weights(model, state, source="x")
-    assert any("class_outputs" in name for name in anew) and any(name.startswith("prototypes") for name in anew)
+    assert any(name.startswith("one_to_one.outputs") for name in anew) and any(name.startswith("prototypes") for name in anew)
     assert not any(name.startswith("backbone") for name in anew)
     trained, _ = load_model(tiny_shop.detector, "detection")
     torch.testing.assert_close(model.neck.state_dict(), trained.neck.state_dict())  # type: ignore[union-attr]
-    with pytest.raises(CheckpointError, match="only .* weights fit"):
+    with pytest.raises(CheckpointError, match=r"only .* weights fit"):
         load_fitting_weights(DenseDetector("resnet18", num_classes=2, **settings), state, source="x")

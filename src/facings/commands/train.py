@@ -22,6 +22,7 @@ from facings.commands.inspection import TrainingBatchesSheet, write_inspection
 from facings.data.class_balance import balanced_weights
 from facings.errors import CheckpointError, ConfigError
 from facings.files import atomic_write
+from facings.tasks.batch_size import batches_of, find_batch_size
 from facings.tasks.callbacks import RecordConfig
 from facings.tasks.checkpoint import load_fitting_weights, load_weights, read_checkpoint
 
@@ -36,13 +37,19 @@ def run(cfg: DictConfig) -> dict[str, float]:
     folder = run_folder(cfg)
     torch.set_float32_matmul_precision("high")
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    data = instantiate(cfg.data)
+    automatic = OmegaConf.select(cfg, "data.batch_size") == "auto"
+    data = instantiate(cfg.data, **({"batch_size": 1} if automatic else {}))
     if hasattr(data, "labels"):
         with open_dict(cfg):
             cfg.labels = list(data.labels)
             cfg.num_classes = len(data.labels)
     model = build_model(cfg)
     task = build_task(cfg, data, model)
+    if automatic:
+        data.batch_size = find_batch_size(task, batches_of(data.train_dataloader()))
+        with open_dict(cfg):
+            cfg.data.batch_size = data.batch_size
+        console.print(f"data.batch_size=auto: {data.batch_size}")
     resolved = plain_config(cfg)
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved), resolve=True))
     environment = write_environment(folder, seed=cfg.seed, data=data.checksums(), command=command_line("train"))
@@ -56,6 +63,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
     figures = _final_figures(cfg, trainer, task, data)
     minutes = (time.monotonic() - start) / 60
     figures["minutes"] = minutes
+    if not trainer.is_global_zero:
+        return figures
     _save_predictions(task, data, folder, partial=trainer.limit_test_batches != 1.0)
     atomic_write(folder / "results.json", figures_json(figures))
     console.print(results_table(str(cfg.run_name), figures))

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from facings.data.coco import CocoTable, read_coco
 from facings.data.detection import DetectionDataset, collate
-from facings.data.samplers import ShuffleSampler
+from facings.data.samplers import ShareSampler, ShuffleSampler
 from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import ConfigError
 from facings.tiles import Tiling
@@ -123,7 +123,13 @@ class CocoDetectionDataModule(pl.LightningDataModule):
 
     def _loader(self, table: CocoTable) -> DataLoader[Any]:
         dataset = self._dataset(table, None)
-        return DataLoader(dataset, batch_size=self.eval_batch_size, num_workers=self.workers, collate_fn=collate)
+        return DataLoader(
+            dataset,
+            batch_size=self.eval_batch_size,
+            sampler=ShareSampler(len(dataset)),
+            num_workers=self.workers,
+            collate_fn=collate,
+        )
 
     def _dataset(self, table: CocoTable, augmentation: A.Compose | None) -> DetectionDataset:
         training = augmentation is not None

@@ -23,6 +23,7 @@ from facings.metrics.results import coco_results
 from facings.metrics.segmentation import mask_metrics
 from facings.metrics.thresholds import recall50
 from facings.tasks.parameter_groups import parameter_groups
+from facings.tasks.processes import gathered
 from facings.tiles import Found, Outputs, detect
 
 MIN_SCORE = 0.001
@@ -162,6 +163,7 @@ class DetectionTask(pl.LightningModule):
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         table = datamodule.val_table if stage == "val" else datamodule.test_table
         truth = table.ground_truth()
+        self.predictions = gathered(self.predictions)
         # Under debug=fast only a part of the split was looked at; the rest must not count as missed.
         limited = {"val": self.trainer.limit_val_batches, "test": self.trainer.limit_test_batches}[stage] != 1.0
         if limited:
