@@ -260,5 +260,6 @@ def _plain(value: float) -> str:
     >>> _plain(12.0), _plain(12.34567), _plain(-0.0)
     ('12', '12.346', '0')
     """
-    rounded = round(value, 3)
-    return str(int(rounded)) if rounded == int(rounded) else str(rounded)
+    if not value.is_integer():
+        value = round(value, 3)
+    return str(int(value)) if value.is_integer() else str(value)

@@ -55,6 +55,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
 
 
 def _samples(path: Path, report: Report) -> Iterator[Sample]:
+    file_name = path.name
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = ((number, row) for number, row in enumerate(csv.reader(file), start=1) if row)
         for name, group in groupby(rows, key=lambda entry: entry[1][0]):
@@ -63,10 +64,9 @@ def _samples(path: Path, report: Report) -> Iterator[Sample]:
             for number, row in group:
                 if len(row) != len(COLUMNS):
                     raise DataError(f"{path}, line {number}: {len(row)} fields; expected {','.join(COLUMNS)}")
-                where = f"{path.name}, line {number}"
                 if stated is None:
                     stated = _size(row, path, number)
-                objects.append(Found(row[1:5], 1, where))
+                objects.append(Found(row[1:5], 1, f"{file_name}, line {number}"))
             yield Sample(name, objects, stated)
 
 

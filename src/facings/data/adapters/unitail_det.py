@@ -1,0 +1,77 @@
+"""Unitail-Det → COCO. Chen et al.: "Unitail: Detecting, Reading, and Matching in Retail Scene", ECCV 2022.
+
+COCO-like JSON whose annotations hold `quad` [x1, y1, …, x4, y4], the product's front (the authors' evaluation code,
+Fangyi-Chen/unitail, extends pycocotools by it). No archive was at hand, so every `*.json` with pictures and annotations is read;
+its split is told by its name, and `quad` is also found as `segmentation`, as pairs, or one list deeper. What lacks a quad keeps
+its upright box, and is a fault.
+"""
+
+from pathlib import Path
+
+from facings.data.adapters import coco_source
+from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.coco_writer import CocoSet, Found
+from facings.data.adapters.layout import Check, Pictures, below, pictures_below
+from facings.data.adapters.quads import around, four_corners
+from facings.errors import DataError
+
+CARD = Card(
+    name="unitail_det",
+    title="Unitail-Det",
+    task="detection",
+    licence="academic purposes only (its page); most photos are SKU-110K's",
+    commercial="no",
+    images="8216 / 588 / 2940 (origin domain) and 500 (cross domain)",
+    objects="1777108 quadrilaterals in all",
+    classes="1",
+    get="ask on the authors' page, unitedretail.github.io; photos of the origin domain: SKU-110K",
+    layout="*.json   COCO-like, annotations with quad [x1,y1,…,x4,y4]; one file a split\nthe pictures in any folder below",
+    faults=("the broken JPEGs of SKU-110K", "no layout is published: fields are found by name"),
+    source="Chen et al.: Unitail: Detecting, Reading, and Matching in Retail Scene, ECCV 2022",
+)
+# Part of a file's name → the split.
+NAMED = {"cross": "test_cross", "origin": "test", "train": "train", "val": "val", "test": "test"}
+
+
+def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
+    """Convert every annotation file below `source`. Raises DataError where none is."""
+    report = Report()
+    files = {
+        _split(path): path for path in sorted(source.rglob("*.json"), reverse=True) if _is_annotation(path, output)
+    }
+    if not files:
+        raise DataError(f"{source}: no JSON with images and annotations; expected\n{CARD.layout}")
+    where = {path.name: below(source, path) for path in pictures_below(source)}
+    with CocoSet(output, report, Pictures(source, check), categories={1: "product"}, advance=advance) as made:
+        for split, path in sorted(files.items()):
+            report.inputs.append(path)
+
+            def found(annotation: coco_source.Record, place: str) -> Found:
+                return _found(annotation, place, report)
+
+            content = coco_source.load(path, lists=("images", "annotations"))
+            file_name = lambda n: where.get(Path(n).name, n)  # noqa: E731
+            made.write(split, coco_source.samples(content, path, report, found=found, file_name=file_name))
+    return report
+
+
+def _is_annotation(path: Path, output: Path) -> bool:
+    if path.name == "prepare.json" or (path.parent == output and path.name.startswith("instances_")):
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return file.read(64).lstrip().startswith("{")
+
+
+def _split(path: Path) -> str:
+    return next((split for part, split in NAMED.items() if part in path.stem.lower()), path.stem)
+
+
+def _found(annotation: coco_source.Record, where: str, report: Report) -> Found:
+    quad = four_corners(annotation.get("quad")) or four_corners(annotation.get("segmentation"))
+    if quad is None:
+        report.fault(
+            "box without quad", f"{where}: quad is {annotation.get('quad')!r}; expected eight numbers; bbox is used"
+        )
+        plain = coco_source.found_box(annotation, where)
+        return Found(plain.box, 1, where)
+    return Found(around(quad), 1, where, [quad])
