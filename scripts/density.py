@@ -11,6 +11,7 @@ and writes no record, where a frame's detections fill the whole list: what lies 
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -60,6 +61,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     if options.result:
         claim_of(options.result, available=[f"ap50_{count}" for count in options.counts])
     folder = options.log_dir / "density" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     pl.seed_everything(0, workers=True, verbose=False)
     found: dict[int, Density] = {}
     checksums: dict[str, str] = {}
