@@ -1,0 +1,123 @@
+"""COCO JSON of your own → the project's tables: checked, splits named, pictures found. Lin et al.: "Microsoft COCO", ECCV 2014.
+
+Every `*.json` below the folder that holds images, annotations and categories is a split; its name says which (`instances_train.json`,
+`train.json`, `train/_annotations.coco.json`). Outlines (polygons, RLE), `product_id`, `camera_id` and `attributes` are kept.
+"""
+
+from pathlib import Path
+
+from facings.data.adapters import coco_source
+from facings.data.adapters.base import RECORD, Advance, Card, Report, silent
+from facings.data.adapters.coco_writer import CocoSet
+from facings.data.adapters.layout import Check, Pictures, below, pictures_below
+from facings.errors import DataError
+
+CARD = Card(
+    name="coco",
+    title="your own annotations in COCO's format",
+    task="detection",
+    licence="yours",
+    commercial="ask",
+    images="yours",
+    objects="yours",
+    classes="yours",
+    get="facings prepare dataset=coco source=FOLDER name=NAME",
+    layout="*.json with images, annotations, categories: a split each\nthe pictures in any folder below",
+    faults=("crowd regions are left out",),
+    source="Lin et al.: Microsoft COCO: Common Objects in Context, ECCV 2014",
+)
+KEYS = ('"images"', '"annotations"', '"categories"')
+
+
+def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
+    """Convert every annotation file below `source`. Raises DataError where none is, or where files define a class differently."""
+    report = Report()
+    files = _files(source, output)
+    if not files:
+        raise DataError(f"{source}: no JSON with images, annotations and categories; expected\n{CARD.layout}")
+    contents = {split: coco_source.load(path) for split, path in files.items()}
+    known: dict[int, dict[str, object]] = {}
+    for split, path in files.items():
+        defined = coco_source.categories(contents[split], path)
+        coco_source.same(known, defined, path)
+        known |= defined
+    where = _Names(source)
+    with CocoSet(output, report, Pictures(source, check), categories=known, advance=advance) as made:
+        for split, path in files.items():
+            report.inputs.append(path)
+            names = where.of(split, path.parent)
+            made.write(split, coco_source.samples(contents.pop(split), path, report, file_name=names, fields=KEPT))
+    return report
+
+
+KEPT = ("camera_id", "captured_at", "level")
+
+
+def _files(source: Path, output: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(source.rglob("*.json")):
+        if path.name == RECORD or (path.parent == output and (output / RECORD).is_file()):
+            continue
+        text = path.read_text("utf-8-sig", errors="replace")
+        if all(key in text for key in KEYS):
+            split = _split(path)
+            if split in found:
+                raise DataError(
+                    f"{path}: names the split {split!r}, as {found[split]} does; rename one, or move it away"
+                )
+            found[split] = path
+    return found
+
+
+def _split(path: Path) -> str:
+    if path.name == "_annotations.coco.json":
+        return "val" if path.parent.name == "valid" else path.parent.name
+    stem = path.stem
+    for word in (
+        "instances_",
+        "annotations_",
+        "_annotations",
+        "_instances",
+        ".coco",
+        "_coco",
+        "instances",
+        "annotations",
+    ):
+        stem = stem.replace(word, "")
+    return stem.strip("._-") or "all"
+
+
+class _Names:
+    """From a file's own name of a picture to the one below the source."""
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+        self.by_name: dict[str, list[str]] = {}
+        for path in pictures_below(source):
+            self.by_name.setdefault(path.name, []).append(below(source, path))
+
+    def of(self, split: str, beside: Path) -> "_Finder":
+        return _Finder(self, split, beside)
+
+
+class _Finder:
+    """The names of one split."""
+
+    def __init__(self, names: _Names, split: str, beside: Path) -> None:
+        self.names, self.split, self.beside = names, split, beside
+
+    def __call__(self, name: str) -> str:
+        name = name.replace("\\", "/")
+        source = self.names.source
+        for folder in (
+            self.beside,
+            self.beside / "images",
+            self.beside / "images" / self.split,
+            source,
+            source / "images",
+        ):
+            if (folder / name).is_file() and (folder / name).is_relative_to(source):
+                return below(source, folder / name)
+        candidates = self.names.by_name.get(name.rsplit("/", 1)[-1], [])
+        own = [c for c in candidates if f"/{self.split}/" in f"/{c}"]
+        return (own or candidates or [name])[0]

@@ -1,0 +1,135 @@
+"""Pascal VOC → COCO: one XML a picture. Everingham et al.: "The Pascal Visual Object Classes Challenge", IJCV 2010.
+
+`Annotations/*.xml`, `JPEGImages/`, splits in `ImageSets/Main/SPLIT.txt` (first word of a line: a stem). Without lists, folders
+named train, val, test are splits, else all is `all`. Pixels of VOC count from 1 and both ends are inside: x1 = xmin − 1, x2 = xmax;
+`one_based=false` for files whose tool counts from 0.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.coco_writer import CocoSet, Found, Sample
+from facings.data.adapters.layout import Check, Pictures, below, locate, pictures_below
+from facings.errors import DataError
+
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+KNOWN_SPLITS = ("train", "val", "valid", "test")
+CARD = Card(
+    name="voc",
+    title="your own boxes in Pascal VOC's format",
+    task="detection",
+    licence="yours",
+    commercial="ask",
+    images="yours",
+    objects="yours",
+    classes="yours",
+    get="facings prepare dataset=voc source=FOLDER name=NAME",
+    layout="Annotations/*.xml\nJPEGImages/*.jpg (or the pictures beside the XML)\nImageSets/Main/{train,val,test}.txt (optional)",
+    faults=("tools differ on whether pixels count from 0 or 1: dataset.one_based",),
+    source="Everingham et al.: The Pascal Visual Object Classes Challenge, IJCV 2010",
+)
+
+
+def convert(
+    source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail", one_based: bool = True
+) -> Report:
+    """Convert every XML below `source`. Raises DataError where there is none, or for a list that names no XML at all."""
+    return convert_voc(source, output, CARD, advance=advance, check=check, one_based=one_based)
+
+
+def convert_voc(
+    source: Path,
+    output: Path,
+    card: Card,
+    *,
+    advance: Advance,
+    check: Check,
+    one_based: bool,
+    fields: Callable[[str], dict[str, object] | None] = lambda _: None,
+) -> Report:
+    """For sets that are laid out so. `fields`: from an object's name to what else its annotation holds."""
+    report = Report()
+    files = {path.stem: path for path in sorted(source.rglob("*.xml"))}
+    if not files:
+        raise DataError(f"{source}: no XML; expected\n{card.layout}")
+    pictures: dict[str, str] = {}
+    for path in pictures_below(source):
+        pictures.setdefault(path.name, below(source, path))
+        pictures.setdefault(path.stem, below(source, path))
+    with CocoSet(output, report, Pictures(source, check), advance=advance) as made:
+        for split, stems in _splits(source, files, report).items():
+            texts = (files[stem] for stem in stems)
+            made.write(split, _samples(texts, pictures, report, one_based, fields))
+    return report
+
+
+def _splits(source: Path, files: dict[str, Path], report: Report) -> dict[str, list[str]]:
+    lists = locate(source, "ImageSets/Main")
+    found: dict[str, list[str]] = {}
+    if lists is not None:
+        names = {path.stem for path in lists.glob("*.txt")}
+        # trainval repeats train and val; CLASS_train.txt says which pictures hold a class.
+        wanted = [n for n in ("train", "val", "test") if n in names] or [n for n in ("trainval",) if n in names]
+        for name in wanted:
+            stems = [
+                line.split()[0] for line in (lists / f"{name}.txt").read_text("utf-8-sig").splitlines() if line.strip()
+            ]
+            report.inputs.append(lists / f"{name}.txt")
+            for stem in [s for s in stems if s not in files]:
+                report.fault("listed without labels", f"{name}.txt: {stem} has no XML; left out")
+            found[name] = [s for s in stems if s in files]
+        listed = {stem for stems in found.values() for stem in stems}
+        for stem in [s for s in files if s not in listed] if wanted else ():
+            report.fault("in no split", f"{files[stem].name}: no list of {lists} names it; left out")
+        if any(found.values()):
+            return found
+    for stem, path in files.items():
+        parts = [part.lower() for part in path.relative_to(source).parts[:-1]]
+        split = next((part for part in parts if part in KNOWN_SPLITS), "all")
+        found.setdefault("val" if split == "valid" else split, []).append(stem)
+    return found
+
+
+def _samples(
+    files: Iterator[Path],
+    pictures: dict[str, str],
+    report: Report,
+    one_based: bool,
+    fields: Callable[[str], dict[str, object] | None],
+) -> Iterator[Sample]:
+    for path in files:
+        try:
+            root = ElementTree.parse(path).getroot()
+        except ElementTree.ParseError as fault:
+            report.fault("unreadable XML", f"{path.name}: {fault}; left out")
+            continue
+        stated_name = Path((root.findtext("filename") or "").strip().replace("\\", "/")).name
+        name = pictures.get(stated_name) or pictures.get(path.stem)
+        if stated_name and stated_name not in pictures and name:
+            report.fault("misnamed picture", f"{path.name} names {stated_name}, which is not there; {name} is used")
+        size = [(root.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
+        stated = (int(size[0]), int(size[1])) if all(s.isdigit() and int(s) > 0 for s in size) else None
+        objects = [
+            _object(node, f"{path.name}, object {n}", one_based, fields)
+            for n, node in enumerate(root.iter("object"), 1)
+        ]
+        yield Sample(name or stated_name or path.stem, objects, stated)
+
+
+def _object(
+    node: ElementTree.Element, where: str, one_based: bool, fields: Callable[[str], dict[str, object] | None]
+) -> Found:
+    name = (node.findtext("name") or "").strip() or "object"
+    texts = [node.findtext(f"bndbox/{corner}") for corner in CORNERS]
+    box: list[object] = list(texts)
+    try:
+        numbers = [float(str(text)) for text in texts]
+        box = [numbers[0] - one_based, numbers[1] - one_based, numbers[2], numbers[3]]
+    except ValueError:
+        pass  # the writer says what is malformed
+    kept = fields(name) or {}
+    if (node.findtext("difficult") or "").strip() == "1":
+        kept = kept | {"difficult": True}
+    return Found(box, name, where, None, kept or None)  # type: ignore[arg-type]
