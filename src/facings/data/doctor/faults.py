@@ -52,7 +52,7 @@ KINDS: dict[str, Kind] = {
     "image-truncated": Kind("error", "Picture that breaks off", "Fetch it again, or drop it from the list."),
     "image-size-wrong": Kind("error", "Size of the picture differs from the annotation", "Find out which size the boxes are of."),
     "exif-rotated": Kind("error", "Annotation ignores the picture's EXIF rotation", "Turn the boxes, or strip the EXIF tag."),
-    "exif-turned": Kind("warning", "EXIF turn that the size cannot confirm", "Look whether the boxes lie right: `facings data browse`."),
+    "exif-turned": Kind("warning", "EXIF turn that the size cannot confirm", "See where the boxes lie: `facings data browse`."),
     "image-blank": Kind("warning", "Picture of one colour", "Drop it."),
     "image-dark": Kind("note", "Very dark picture", "Keep it only if the shop is as dark."),
     "image-misnamed": Kind("note", "File name of another format", "Rename it."),

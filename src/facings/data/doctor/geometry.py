@@ -33,11 +33,14 @@ def check_geometry(split: RawSplit, findings: Findings, *, capacity: int = CAPAC
     """Add what is wrong with the boxes and outlines of one split."""
     groups = split.by_picture()
     outlined = any(a.get("segmentation") for a in split.annotations)
+    seen: set[Any] = set()
     for record in split.images:
-        extent = extent_of(record)
-        if extent is None:
+        extent, identifier = extent_of(record), key(record.get("id"))
+        if extent is None or identifier in seen:
+            # Of two pictures of one id nobody can say whose boxes they are: that is a fault of its own.
             continue
-        annotations = groups.get(key(record.get("id")), [])
+        seen.add(identifier)
+        annotations = groups.get(identifier, [])
         where = {"split": split.name, "picture": split.path(record)}
         shapes = []
         for annotation in annotations:

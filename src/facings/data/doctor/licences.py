@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from facings.data.doctor.faults import Findings
-from facings.data.doctor.sources import Dataset, key
+from facings.data.doctor.sources import SYNTHETIC, Dataset, key
 
 Use = Literal["research", "commercial"]
 Allowed = Literal["yes", "no", "ask"]
@@ -46,7 +46,9 @@ def read_licence(text: str) -> Allowed:
     >>> read_licence("CC BY-NC-SA 4.0"), read_licence("MIT License"), read_licence("for testing")
     ('no', 'yes', 'ask')
     """
-    return "no" if FORBIDS.search(text) else "yes" if ALLOWS.search(text) else "ask"
+    if FORBIDS.search(text):
+        return "no"
+    return "yes" if text == SYNTHETIC or ALLOWS.search(text) else "ask"
 
 
 def check_licences(dataset: Dataset, findings: Findings, *, use: Use) -> None:

@@ -17,6 +17,10 @@ LISTS = ("images", "annotations", "categories")
 LICENCE_FILES = ("LICENSE", "LICENCE", "LICENSE.txt", "LICENSE.md", "licence.txt")
 
 
+# Nobody's photos: whoever runs the command may do as they like with what it makes.
+SYNTHETIC = "made by facings synthesize"
+
+
 @dataclass(frozen=True)
 class RawSplit:
     """One COCO file as it is: records are dicts, ids are not yet known to be good."""
@@ -119,6 +123,8 @@ def find_card(name: str, folder: Path) -> Card | None:
 
 def licence_text(folder: Path) -> str:
     """The licence file of a folder, or nothing."""
+    if (folder / "synthesize.json").is_file():
+        return SYNTHETIC
     for name in LICENCE_FILES:
         if (folder / name).is_file():
             return (folder / name).read_text(encoding="utf-8", errors="replace")
