@@ -7,6 +7,7 @@ for boxes alone and once with masks. Fails when the peak above what lay there be
 """
 
 import argparse
+import copy
 import json
 import subprocess
 import sys
@@ -23,8 +24,6 @@ from torch import Tensor
 from facings.benchmark.assigner_memory import crowded_frame, loss_memory
 from facings.commands.composition import compose_verb
 from facings.commands.train import build_model
-
-BRANCHES = ("one_to_many", "one_to_one")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,23 +68,15 @@ def measured(options: argparse.Namespace) -> float:
     model: Any = build_model(cfg)
     loss = instantiate(cfg.loss)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    masks = prototypes > 0
     frames = [
-        crowded_frame(options.objects, options.size, classes=options.classes, rng=rng, masks=masks)
+        crowded_frame(options.objects, options.size, classes=options.classes, rng=rng, masks=prototypes > 0)
         for _ in range(options.batch)
     ]
-
-    def output(*shape: int, offset: float = 0.0) -> Tensor:
-        return (torch.randn(options.batch, *shape, generator=generator) + offset).requires_grad_()
-
-    count = model.num_anchors
+    # Which outputs there are, and of what shape, without their memory: what a forward pass leaves behind would be used again.
+    shapes = copy.deepcopy(model).to("meta")(torch.zeros(options.batch, 3, options.size, options.size, device="meta"))
     raw: dict[str, Tensor] = {"anchors": model.anchors, "strides": model.anchor_strides}
-    for branch in BRANCHES:
-        raw[f"{branch}/logits"] = output(count, options.classes, offset=-4.0)
-    raw["distances"] = output(count, 4 * model.bins)
-    if masks:
-        raw["coefficients"] = output(count, prototypes)
-        raw["prototypes"] = output(prototypes, options.size // 4, options.size // 4)
+    for name in sorted(set(shapes) - set(raw)):
+        raw[name] = torch.randn(shapes[name].shape, generator=generator).requires_grad_()
     return loss_memory(loss, raw, frames, decode=model.decode)
 
 
