@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss
 
 from facings.losses.assignment import Assignment, one_to_one, task_aligned
-from facings.losses.detection import DetectionLoss
+from facings.losses.detection import DetectionLoss, _product_entropy
 from facings.models.detectors.dense import DenseDetector, anchor_points, suppress
 
 
@@ -90,11 +91,27 @@ def test_loss_falls_when_a_tiny_detector_learns_one_frame() -> None:
     assert values[-1] < 0.6 * values[0]
 
 
-def test_gradients_of_the_one_to_one_head_do_not_reach_the_backbone() -> None:
+def test_choosing_changes_nothing_but_itself() -> None:
     model = DenseDetector("mobilenetv4_conv_small_050", num_classes=1, image_size=64, channels=32)
-    out = model(torch.rand(1, 3, 64, 64))
-    out["one_to_one/logits"].sum().backward()
-    assert all(p.grad is None for p in model.backbone.parameters())
+    targets = [{"boxes": torch.tensor([[8.0, 8, 40, 40]]), "labels": torch.tensor([0])}]
+    pixels, gradients = torch.rand(1, 3, 64, 64), []
+    for weight in (0.0, 5.0):
+        model.zero_grad()
+        DetectionLoss(choice_weight=weight)(model(pixels), targets, decode=model.decode)["loss"].backward()
+        gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+    for name, gradient in gradients[0].items():
+        if name.startswith("choice"):
+            assert not gradient.any() and gradients[1][name].any()
+        else:
+            torch.testing.assert_close(gradient, gradients[1][name])
+
+
+def test_entropy_of_a_product_equals_torch_s() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(50, generator=generator) * 3 for _ in range(2))
+    wanted = torch.rand(50, generator=generator)
+    expected = F.binary_cross_entropy(first.sigmoid() * second.sigmoid(), wanted, reduction="none")
+    torch.testing.assert_close(_product_entropy(first, second, wanted), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_empty_frames_have_a_finite_loss() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from facings.errors import ConfigError
-from facings.models.detectors.dense import DenseDetector, anchor_points
+from facings.models.detectors.dense import DenseDetector, anchor_points, peaks
 
 
 def tiny(**changes: object) -> DenseDetector:
@@ -44,3 +44,24 @@ def test_wrong_sizes_are_refused() -> None:
         tiny(image_size=100)
     with pytest.raises(ConfigError, match="num_classes=0"):
         tiny(num_classes=0)
+
+
+def test_peaks_by_hand() -> None:
+    """A field of ones on the finest map of one class, higher at one cell: its eight neighbours go, and of the rest what is
+    below a cell of the coarser map that scores more."""
+    height = width = 64
+    scores = torch.zeros(1, 64 + 16 + 4, 2)
+    finest, middle = scores[0, :64, 0].view(8, 8), scores[0, 64:80, 0].view(4, 4)
+    finest += 0.5
+    finest[2, 2] = 0.9
+    middle[3, 3] = 0.7
+    scores[0, :64, 1] = 0.1
+    found = peaks(scores, height, width)
+    wanted = finest.clone()
+    wanted[1:4, 1:4] = 0
+    wanted[2, 2] = 0.9
+    wanted[6:8, 6:8] = 0
+    assert torch.equal(found[0, :64, 0].view(8, 8), wanted)
+    assert found[0, 64:80, 0].view(4, 4)[3, 3] == 0.7 and not found[0, 64:80, 0].view(4, 4)[:3].any()
+    # The other class is looked at alone: equal neighbours all stay.
+    assert torch.equal(found[0, :64, 1], scores[0, :64, 1])

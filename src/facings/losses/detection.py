@@ -14,13 +14,14 @@ Target = Mapping[str, Tensor]
 
 
 class DetectionLoss(nn.Module):
-    """Class losses of both branches, and box, distribution, mask and attribute losses of what they share, summed.
+    """Class, box, distribution, mask and attribute losses, and the loss of choosing one anchor an object, summed.
 
-    Class: binary cross-entropy against the assignment's quality, each class weighted by `class_weights` if given. Box:
+    Class: binary cross-entropy against the assignment's quality, each class weighted by `class_weights` if given. Choice: the
+    same of class score times choice against the one-to-one assignment; the class score counts as given there. Box:
     CIoU (Zheng et al.: "Distance-IoU Loss", AAAI 2020). Distribution: Li et al.: "Generalized Focal Loss", eq. 6. These
     are weighted by quality and divided by the batch's sum of qualities. Mask: see `mask_loss`, mean over at most
-    `masks_a_picture` anchors a picture, drawn by chance. Attributes: cross-entropy over the answers that are known. Boxes
-    and masks learn from the anchors of the one-to-many assignment.
+    `masks_a_picture` anchors a picture, drawn by chance. Attributes: cross-entropy over the answers that are known. All but
+    the choice learn from the anchors of the one-to-many assignment.
 
     Under distributed training the divisors are those of the global batch, so that the mean over processes of the loss is
     the loss of one process with all pictures.
@@ -35,14 +36,14 @@ class DetectionLoss(nn.Module):
         mask_weight: float = 2.5,
         attribute_weight: float = 0.5,
         one_to_many_anchors: int = 10,
-        one_to_one_weight: float = 1.0,
+        choice_weight: float = 0.5,
         masks_a_picture: int = 128,
         class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.class_weight, self.box_weight, self.distribution_weight = class_weight, box_weight, distribution_weight
         self.mask_weight, self.attribute_weight = mask_weight, attribute_weight
-        self.one_to_one_weight, self.masks_a_picture = one_to_one_weight, masks_a_picture
+        self.choice_weight, self.masks_a_picture = choice_weight, masks_a_picture
         self.class_weights = None if class_weights is None else torch.tensor(list(class_weights), dtype=torch.float32)
         self.one_to_many_anchors = one_to_many_anchors
 
@@ -61,34 +62,29 @@ class DetectionLoss(nn.Module):
         """
         anchors, strides = raw["anchors"], raw["strides"]
         boxes = decode(raw["distances"].float(), anchors, strides)
-        scores = raw["one_to_many/logits"].detach().float().sigmoid()
+        scores = raw["logits"].detach().float().sigmoid()
         pictures = list(zip(scores, boxes.detach(), targets, strict=True))
         many = [
             task_aligned(s, b, anchors, t["boxes"], t["labels"], top_k=self.one_to_many_anchors) for s, b, t in pictures
         ]
         one = [one_to_one(s, b, anchors, strides, t["boxes"], t["labels"]) for s, b, t in pictures]
-        parts = self._classes("one_to_many", raw, many, targets)
+        quality = torch.stack([part.quality for part in many])
+        entropy = F.binary_cross_entropy_with_logits(raw["logits"].float(), quality, reduction="none")
+        parts = {"class": self._weighted(entropy).sum() / _total(quality) * self.class_weight}
+        wanted = torch.stack([part.quality for part in one])
+        entropy = _product_entropy(raw["logits"].detach().float(), raw["choice"].float(), wanted)
+        parts["choice"] = self._weighted(entropy).sum() / _total(wanted) * self.choice_weight
         parts |= self._boxes(raw["distances"].float(), boxes, anchors, strides, many, targets)
         if "coefficients" in raw:
             masks = self._masks(raw["coefficients"].float(), raw["prototypes"].float(), many, targets)
             parts["mask"] = masks * self.mask_weight
-        alone = self._classes("one_to_one", raw, one, targets)
-        parts |= {name: value * self.one_to_one_weight for name, value in alone.items()}
+        if "attributes" in raw:
+            parts["attributes"] = _attributes(raw["attributes"].float(), many, targets) * self.attribute_weight
         return {name: value.detach() for name, value in parts.items()} | {"loss": torch.stack([*parts.values()]).sum()}
 
-    def _classes(
-        self, branch: str, raw: Mapping[str, Tensor], assigned: Sequence[Assignment], targets: Sequence[Target]
-    ) -> dict[str, Tensor]:
-        """Class and attribute losses of a branch."""
-        quality = torch.stack([part.quality for part in assigned])
-        entropy = F.binary_cross_entropy_with_logits(raw[f"{branch}/logits"].float(), quality, reduction="none")
-        if self.class_weights is not None:
-            entropy = entropy * self.class_weights.to(entropy.device)
-        losses = {f"{branch}/class": entropy.sum() / _total(quality) * self.class_weight}
-        if f"{branch}/attributes" in raw:
-            value = _attributes(raw[f"{branch}/attributes"].float(), assigned, targets)
-            losses[f"{branch}/attributes"] = value * self.attribute_weight
-        return losses
+    def _weighted(self, entropy: Tensor) -> Tensor:
+        """[B, A, C], each class by its weight."""
+        return entropy if self.class_weights is None else entropy * self.class_weights.to(entropy.device)
 
     def _boxes(
         self,
@@ -140,6 +136,14 @@ class DetectionLoss(nn.Module):
             values = mask_loss(coefficients[number][index], prototypes[number], wanted[which], windows[which])
             summed, count = summed + values.sum(), count + len(index)
         return summed / global_mean(torch.tensor(float(count), device=summed.device)).clamp(min=1.0)
+
+
+def _product_entropy(first: Tensor, second: Tensor, wanted: Tensor) -> Tensor:
+    """Binary cross-entropy of σ(first)·σ(second), logits, against `wanted`; spelled out, because mixed precision refuses
+    torch's own on probabilities."""
+    log_product = F.logsigmoid(first) + F.logsigmoid(second)
+    log_rest = torch.log1p(-log_product.exp().clamp(max=1 - 1e-6))
+    return -(wanted * log_product + (1 - wanted) * log_rest)
 
 
 def _total(quality: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.ops import nms
 
 from facings.errors import ConfigError
@@ -18,12 +19,13 @@ DETAIL_STRIDE = 4
 
 
 class DenseDetector(nn.Module):
-    """timm backbone, PAFPN, and decoupled heads: one for boxes and masks, two for classes.
+    """timm backbone, PAFPN, and decoupled heads for boxes and masks, for classes, and for choosing.
 
-    The one-to-many class head scores several anchors an object and needs NMS; the one-to-one head, trained on detached
-    maps, scores one and needs none (Wang et al.: "YOLOv10: Real-Time End-to-End Object Detection", NeurIPS 2024). Unlike
-    there the boxes are shared: they learn from all anchors of an object, and the one-to-one head only has to choose (as the
-    selector of Zhou et al.: "Object Detection Made Simpler by Eliminating Heuristic NMS", 2021). Both leave one checkpoint.
+    The one-to-many branch scores several anchors an object and needs NMS; the one-to-one branch scores one and needs none
+    (the pair is that of Wang et al.: "YOLOv10: Real-Time End-to-End Object Detection", NeurIPS 2024). Unlike there boxes,
+    masks and classes are shared, learnt from all anchors of an object, and the one-to-one branch is one more output that
+    says which anchor speaks for its object (Zhou et al.: "Object Detection Made Simpler by Eliminating Heuristic NMS",
+    2021): its score is the class's times that of being chosen, at the peaks of the maps. Both leave one checkpoint.
 
     `image_size`: side of the square input in pixels, a multiple of 32, for evaluation and export; training may show other
     sizes. `prototypes`: how many mask prototypes both heads combine, 0 for boxes alone. `attributes`: names of yes-or-no
@@ -73,12 +75,9 @@ class DenseDetector(nn.Module):
 
         levels = len(STRIDES)
         self.boxes = BoxHead(channels, levels, bins=bins, depth=head_depth, prototypes=prototypes)
-        self.one_to_many, self.one_to_one = (
-            ClassHead(channels, levels, num_classes, depth=head_depth, attributes=len(self.attributes))
-            for _ in range(2)
-        )
-        for head in (self.one_to_many, self.one_to_one):
-            head.initialise(STRIDES, image_size)
+        self.classes = ClassHead(channels, levels, num_classes, depth=head_depth, attributes=len(self.attributes))
+        self.classes.initialise(STRIDES, image_size)
+        self.choice = ClassHead(channels, levels, 1, depth=1)
         anchors, anchor_strides = anchor_points(image_size, image_size)
         self.register_buffer("anchors", anchors, persistent=False)
         self.register_buffer("anchor_strides", anchor_strides, persistent=False)
@@ -90,19 +89,19 @@ class DenseDetector(nn.Module):
         return len(self.anchors)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """`pixels` [B, 3, H, W] normalised, sides multiples of 32 → `BRANCH/logits` [B, A, C] (and `BRANCH/attributes`
-        [B, A, T]) of both branches, `distances` [B, A, 4·bins], of a detector with masks `coefficients` [B, A, K] and
+        """`pixels` [B, 3, H, W] normalised, sides multiples of 32 → class `logits` [B, A, C], `choice` [B, A, 1] logits,
+        `distances` [B, A, 4·bins], with attributes `attributes` [B, A, T] logits, with masks `coefficients` [B, A, K] and
         `prototypes` [B, K, H/4, W/4], and `anchors` (A, 2), `strides` (A,) in pixels.
+
+        Choosing learns on detached maps: it changes nothing of what it chooses from.
         """
         maps, prototypes = self._maps(pixels)
-        found = self.boxes(maps)
-        found |= {f"one_to_many/{name}": value for name, value in self.one_to_many(maps).items()}
-        alone = self.one_to_one([feature.detach() for feature in maps])
-        found |= {f"one_to_one/{name}": value for name, value in alone.items()}
+        found: dict[str, Tensor] = self.boxes(maps) | self.classes(maps)
+        found["choice"] = self.choice([feature.detach() for feature in maps])["logits"]
         if prototypes is not None:
             found["prototypes"] = prototypes
         found["anchors"], found["strides"] = self._points(pixels)
-        return found  # type: ignore[no-any-return]
+        return found
 
     def decode(self, distances: Tensor, anchors: Tensor, strides: Tensor) -> Tensor:
         """Distance logits [B, A, 4·bins] → boxes [B, A, 4] xyxy in input pixels: each side is its distribution's mean."""
@@ -123,8 +122,11 @@ class DenseDetector(nn.Module):
         """
         maps, prototypes = self._maps(pixels)
         anchors, strides = self._points(pixels)
-        raw = self.boxes(maps) | (self.one_to_one if branch == "one_to_one" else self.one_to_many)(maps)
-        best, labels = raw["logits"].sigmoid().max(dim=-1)
+        raw = self.boxes(maps) | self.classes(maps)
+        each = raw["logits"].sigmoid()
+        if branch == "one_to_one":
+            each = peaks(each * self.choice(maps)["logits"].sigmoid(), pixels.shape[-2], pixels.shape[-1])
+        best, labels = each.max(dim=-1)
         scores, order = best.topk(min(top_k, len(anchors)), dim=1)
         boxes = _at(self.decode(raw["distances"], anchors, strides), order)
         labels = labels.gather(1, order)
@@ -150,6 +152,29 @@ class DenseDetector(nn.Module):
             return self.anchors, self.anchor_strides
         anchors, strides = anchor_points(height, width)
         return anchors.to(pixels.device), strides.to(pixels.device)
+
+
+def peaks(scores: Tensor, height: int, width: int) -> Tensor:
+    """Scores [B, A, C] of a picture of `height` × `width`, 0 where a neighbour scores the class higher: one of the eight around
+    on its map, or the cell above or the four below on the next coarser and finer map.
+
+    Zhou, Wang, Krähenbühl: "Objects as Points", 2019, take peaks of one map for NMS; Wang et al.: "End-to-End Object Detection
+    with Fully Convolutional Network", CVPR 2021, filter across maps. No box is looked at: pooling is all it takes.
+    """
+    counts = [(height // stride) * (width // stride) for stride in STRIDES]
+    maps = [
+        part.transpose(1, 2).unflatten(2, (height // stride, width // stride))
+        for part, stride in zip(scores.split(counts, dim=1), STRIDES, strict=True)
+    ]
+    kept = []
+    for level, own in enumerate(maps):
+        highest = F.max_pool2d(own, 3, 1, 1)
+        if level + 1 < len(maps):
+            highest = torch.maximum(highest, F.interpolate(maps[level + 1], scale_factor=2.0, mode="nearest"))
+        if level > 0:
+            highest = torch.maximum(highest, F.max_pool2d(maps[level - 1], 2, 2))
+        kept.append((own * (own >= highest)).flatten(2).transpose(1, 2))
+    return torch.cat(kept, dim=1)
 
 
 def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> tuple[Tensor, Tensor]:
