@@ -8,10 +8,39 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.recognition_writer import write_table
 from facings.data.tables import RecognitionRow, RecognitionTable
 from facings.errors import DataError
 
 SPLITS = ("train", "val", "test")
+CARD = Card(
+    name="grocery_store",
+    title="Grocery Store Dataset",
+    task="recognition",
+    licence="MIT, © 2019 Marcus Klasson",
+    commercial="yes",
+    images="2640 / 296 / 2485, and 81 packshots",
+    objects="one class a picture",
+    classes="81 fine, 43 coarse",
+    get="copy the repository GroceryStoreDataset of its first author (checked at commit fc80ba9)",
+    layout="dataset/{train,val,test}.txt   path, fine id, coarse id\ndataset/classes.csv\ndataset/{train,val,test}/…   the photos\n"
+    "dataset/iconic-images-and-descriptions/…",
+    faults=(
+        "its README says 42 coarse classes and 292 validation photos, the files hold 43 and 296",
+        "validation covers 60 of the 81 classes",
+        "labels are a photo's; neighbours are often in the picture",
+    ),
+    source="Klasson, Zhang, Kjellström: A Hierarchical Grocery Store Image Dataset with Visual and Semantic Labels, WACV 2019",
+)
+
+
+def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
+    """Write what `read_grocery_store` reads. Raises DataError as it does."""
+    table = read_grocery_store(source)
+    root = Path(table.source)
+    lists = [root / "classes.csv", *(root / f"{split}.txt" for split in SPLITS)]
+    return write_table(table, root, output, Report(inputs=lists), advance=advance)
 
 
 def read_grocery_store(folder: Path | str) -> RecognitionTable:

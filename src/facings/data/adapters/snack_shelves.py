@@ -4,6 +4,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.recognition_writer import write_table
 from facings.data.tables import RecognitionRow, RecognitionTable, Role
 from facings.errors import DataError
 
@@ -16,6 +18,31 @@ ROLES: Mapping[str, tuple[str, Role]] = {
     "promo": ("promo", "query"),
     "packshot": ("packshot", "gallery"),
 }
+CARD = Card(
+    name="snack_shelves",
+    title="snack shelves",
+    task="recognition",
+    licence="none stated by its source; not to be redistributed",
+    commercial="ask",
+    images="11 / 6 / 12 frames 1080 × 1920, crops of their boxes, 49 packshots",
+    objects="301 / 183 / 124 boxes",
+    classes="one in the boxes; 48 identities of packshots",
+    get="not published: it is given by hand",
+    layout="images/*.jpg\ninstances_{train,val,promo}.json\npackshots/PRODUCT_ID.jpg\n"
+    "products.csv   product_id,brand,name,has_packshot\nreid.csv, crops/   image,label,coarse_label,split",
+    faults=(
+        "one identity is brand and flavour: pack size is not told apart",
+        "packs cut by the frame and in the second row are often unlabelled",
+        "val is a second pass of much the same shelves; promo is too incomplete for recall",
+    ),
+    source="video frames of Estonian snack shelves",
+)
+
+
+def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
+    """Write what `read_snack_shelves` reads from `source/reid.csv`. The boxes are COCO already (`data=coco`)."""
+    table = read_snack_shelves(source / "reid.csv")
+    return write_table(table, source, output, Report(inputs=[source / "reid.csv"]), advance=advance)
 
 
 def read_snack_shelves(path: Path | str) -> RecognitionTable:

@@ -1,0 +1,102 @@
+"""One recognition table from the rows that an adapter meets, with what every adapter must not let pass.
+
+Knows no dataset's layout. A row is some 500 bytes: 200,000 pictures are held at once.
+"""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from facings.data.adapters.base import Advance, Report
+from facings.data.tables import RecognitionRow, RecognitionTable, Role, write_recognition_table
+
+TABLE = "recognition.csv"
+
+
+class RecognitionSet:
+    """Collects rows and writes `output/recognition.csv` when the block ends well; paths in it are relative to the table.
+
+    `root`: the folder that the names given to `add` start at. What is listed in the report: pictures that are missing or
+    empty (left out), rows given twice (left out), one picture as two products or in two splits (kept: a person must judge),
+    products with two categories (the first is kept, since a product has one).
+    """
+
+    def __init__(self, root: Path, output: Path, report: Report, *, advance: Advance) -> None:
+        self.root, self.output, self.report, self.advance = root.resolve(), output.resolve(), report, advance
+        # Relative, so that a data folder may be moved as a whole.
+        self._way = Path(os.path.relpath(self.root, self.output))
+        self._rows: list[RecognitionRow] = []
+        self._kept: set[tuple[object, ...]] = set()
+        self._first: dict[tuple[object, ...], tuple[str, str]] = {}
+        self._categories: dict[str, tuple[str, ...]] = {}
+
+    def add(
+        self,
+        name: str,
+        product_id: str,
+        split: str,
+        role: Role,
+        *,
+        category: tuple[str, ...] = (),
+        box: tuple[float, float, float, float] | None = None,
+        camera_id: str = "",
+        where: str,
+    ) -> bool:
+        """One row. `where` (file and line, or folder) stands in the faults. False if it was left out."""
+        self.advance(1)
+        path = self.root / name
+        if not path.is_file():
+            self.report.fault("missing picture", f"{where}: {name} is not there; left out")
+            return False
+        if path.stat().st_size == 0:
+            self.report.fault("empty file", f"{where}: {name} has no bytes; left out")
+            return False
+        entry = (name, box, product_id, split)
+        if entry in self._kept:
+            self.report.fault("row twice", f"{where}: {name} as {product_id} was there before; left out")
+            return False
+        self._kept.add(entry)
+        before = self._first.setdefault((name, box), (product_id, split))
+        if before[0] != product_id:
+            self.report.fault("label conflict", f"{where}: {name} is {before[0]} and {product_id}")
+        if before[1] != split:
+            self.report.fault("picture in two splits", f"{where}: {name} is in {before[1]} and {split}")
+        category = tuple(part.replace("/", "-") for part in category)
+        known = self._categories.setdefault(product_id, category)
+        if known != category:
+            self.report.fault("two categories", f"{where}: {product_id} is {known} and {category}; the first is kept")
+        place = Path(os.path.normpath(self._way / name))
+        self._rows.append(RecognitionRow(place, product_id, split, role, known, box, camera_id))
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None or not self._rows:
+            return
+        path = self.output / TABLE
+        write_recognition_table(self._rows, path)
+        for split in sorted({row.split for row in self._rows}):
+            rows = [row for row in self._rows if row.split == split]
+            self.report.images[split] = len({row.path for row in rows})
+            self.report.objects[split] = len(rows)
+            self.report.classes[split] = len({row.product_id for row in rows})
+        self.report.pictures = self.output
+        self.report.outputs.append(path)
+
+
+def write_table(table: RecognitionTable, root: Path, output: Path, report: Report, *, advance: Advance) -> Report:
+    """Write rows that a `read_…` function made, its faults with them."""
+    for fault in table.faults:
+        report.fault("listed picture", fault)
+    with RecognitionSet(root, output, report, advance=advance) as made:
+        for row in table.rows:
+            made.add(
+                row.path.relative_to(root).as_posix(), row.product_id, row.split, row.role,
+                category=row.category, box=row.box, camera_id=row.camera_id, where=table.source,
+            )  # fmt: skip
+    return report
