@@ -23,7 +23,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, C, …) float32 → the same normalised, and mean (C,), variance (C,), count of values a channel."""
+        """(B, C, …) float32 or float64 → the same normalised, and mean (C,), variance (C,), count of values a channel."""
         rest = [0, *range(2, values.ndim)]
         count = values.numel() // values.shape[1]
         own = torch.stack([*torch.var_mean(values, dim=rest, correction=0), values.new_full((values.shape[1],), count)])
@@ -60,7 +60,9 @@ class _Synced(_BatchNorm):
     """The part that all synchronised norms share; without other processes, and at evaluation, the norm it came from."""
 
     def _together(self, values: Tensor) -> Tensor:
-        normalised, mean, variance, total = _Normalise.apply(values.float(), self.eps)
+        # Half precision cannot hold the sums.
+        wide = values if values.dtype == torch.float64 else values.float()
+        normalised, mean, variance, total = _Normalise.apply(wide, self.eps)
         if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
                 assert self.num_batches_tracked is not None

@@ -38,7 +38,7 @@ class EMA(WeightAveraging):
             if not averaged.is_floating_point():
                 return current
             # Not `averaged * share + current * (1 - share)`: a frozen weight must stay what it is to the last bit.
-            return torch.lerp(averaged, current, 1 - share)
+            return torch.lerp(averaged, current.to(averaged.dtype), 1 - share)
 
         super().__init__(use_buffers=True, avg_fn=average)
 
