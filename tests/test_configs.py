@@ -56,7 +56,7 @@ def test_every_experiment_composes_and_its_model_builds(experiment: str, tmp_pat
 def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Path) -> None:
     if option in ("rtdetr", "dfine"):
         pytest.importorskip("transformers", reason="pip install 'facings[transformers]'")
-    verb = "benchmark" if group == "benchmark_data" else "train"
+    verb = {"benchmark_data": "benchmark", "dataset": "prepare"}.get(group, "train")
     if group in ("paths", "hydra"):
         pytest.skip("part of every verb, composed above")
     words = [f"{group}={option}"]

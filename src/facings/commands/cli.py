@@ -11,6 +11,7 @@ from facings.errors import FacingsError
 from facings.suggestions import nearest
 
 HYDRA_VERBS = {
+    "prepare": "turn a public dataset or your own files into tables: facings prepare dataset=NAME source=FOLDER",
     "synthesize": "make shelf scenes with packaged goods and produce, and their truth",
     "train": "fit a detector or an embedder: facings train experiment=detection/quickstart",
     "evaluate": "accuracy of a checkpoint or a bundle",
@@ -18,6 +19,7 @@ HYDRA_VERBS = {
     "export": "checkpoints to a verified ONNX bundle",
     "benchmark": "accuracy and latency of a bundle through the runtime, as JSON, table and HTML page",
 }
+DATA_VERBS = {"data": "look at a dataset: facings data check NAME, browse NAME, augment experiment=…"}
 RUNTIME_VERBS = {
     "predict": "recognise the products in pictures",
     "enroll": "add a product to a bundle's gallery from a few photos",
@@ -43,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return runtime_main([verb, *rest])
         if verb in HYDRA_VERBS:
             return _run_hydra_verb(verb, rest)
-        near = nearest(verb, [*HYDRA_VERBS, *RUNTIME_VERBS])
+        if verb in DATA_VERBS:
+            return _run_data_verb(rest)
+        near = nearest(verb, [*HYDRA_VERBS, *DATA_VERBS, *RUNTIME_VERBS])
         raise FacingsError(f"unknown verb {verb!r}{near}; `facings --help` lists them all")
     except FacingsError as fault:
         sys.stderr.write(f"facings {verb}: {fault}\n")
@@ -58,6 +62,7 @@ def overview() -> str:
     lines = [f"facings {__version__}: product recognition for shelf cameras", "", "usage: facings VERB …", ""]
     lines += ["research (Hydra overrides, KEY=VALUE):"]
     lines += [f"  {verb:<12}{text}" for verb, text in HYDRA_VERBS.items()]
+    lines += ["", "datasets:", *(f"  {verb:<12}{text}" for verb, text in DATA_VERBS.items())]
     lines += ["", "store (no torch needed):"]
     lines += [f"  {verb:<12}{text}" for verb, text in RUNTIME_VERBS.items()]
     lines += ["", "`facings VERB --help` explains a verb."]
@@ -72,6 +77,16 @@ def _run_hydra_verb(verb: str, words: list[str]) -> int:
             raise
         raise FacingsError(f"{verb} needs the package {fault.name!r}: pip install 'facings[train]'") from fault
     return run_verb(verb, words, HYDRA_VERBS[verb])
+
+
+def _run_data_verb(words: list[str]) -> int:
+    try:
+        from facings.commands.data import main as data_main
+    except ModuleNotFoundError as fault:
+        if fault.name and fault.name.split(".")[0] == "facings":
+            raise
+        raise FacingsError(f"data needs the package {fault.name!r}: pip install 'facings[train]'") from fault
+    return data_main(words)
 
 
 if __name__ == "__main__":

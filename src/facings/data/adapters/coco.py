@@ -1,6 +1,6 @@
 """COCO JSON of your own → the project's tables: checked, splits named, pictures found. Lin et al.: "Microsoft COCO", ECCV 2014.
 
-Every `*.json` below the folder that holds images, annotations and categories is a split; its name says which (`instances_train.json`,
+Every `*.json` below the folder that holds images, annotations and categories is a split, by name (`instances_train.json`,
 `train.json`, `train/_annotations.coco.json`). Outlines (polygons, RLE), `product_id`, `camera_id` and `attributes` are kept.
 """
 

@@ -29,7 +29,7 @@ class Found:
     `where`: file and line, for faults. `segmentation`: COCO polygons or RLE. `fields`: what else goes into the annotation.
     """
 
-    box: Sequence[float]
+    box: Sequence[float | str]
     category: int | str
     where: str
     segmentation: Any = None
@@ -116,8 +116,9 @@ class CocoSet:
 
     def _open(self, split: str) -> _Split:
         if split not in self.splits:
-            files = [(self._home / f"{split}.{part}").open("w", encoding="utf-8") for part in ("images", "annotations")]
-            self.splits[split] = _Split(*files)
+            parts = [self._home / f"{split}.{part}" for part in ("images", "annotations")]
+            images, annotations = (part.open("w", encoding="utf-8") for part in parts)
+            self.splits[split] = _Split(images, annotations)
         return self.splits[split]
 
     def _sample(self, split: str, target: _Split, sample: Sample) -> None:

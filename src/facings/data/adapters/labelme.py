@@ -1,8 +1,8 @@
 """labelme → COCO: one JSON a picture. Layout: the repository wkentaro/labelme.
 
-`shapes` of `label`, `shape_type` (rectangle, polygon; circle becomes its box), `points`, `group_id`; `imagePath` beside the JSON, with
-backslashes from Windows; `imageData` (the picture once more) is not read. Shapes of one label and `group_id` are one object, as
-labelme's own exporters read it. Folders named train, val, test are splits, else all is `all`.
+`shapes` of `label`, `shape_type` (rectangle, polygon; circle becomes its box), `points`, `group_id`; `imagePath` beside the JSON,
+with backslashes from Windows; `imageData` (the picture once more) is not read. Shapes of one label and `group_id` are one object,
+as labelme's own exporters read it. Folders named train, val, test are splits, else all is `all`.
 """
 
 import json

@@ -42,6 +42,10 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
     if not files:
         raise DataError(f"{source}: no JSON with images and annotations; expected\n{CARD.layout}")
     where = {path.name: below(source, path) for path in pictures_below(source)}
+
+    def named(name: str) -> str:
+        return where.get(Path(name).name, name)
+
     with CocoSet(output, report, Pictures(source, check), categories={1: "product"}, advance=advance) as made:
         for split, path in sorted(files.items()):
             report.inputs.append(path)
@@ -50,8 +54,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
                 return _found(annotation, place, report)
 
             content = coco_source.load(path, lists=("images", "annotations"))
-            file_name = lambda n: where.get(Path(n).name, n)  # noqa: E731
-            made.write(split, coco_source.samples(content, path, report, found=found, file_name=file_name))
+            made.write(split, coco_source.samples(content, path, report, found=found, file_name=named))
     return report
 
 

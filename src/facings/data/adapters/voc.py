@@ -71,7 +71,8 @@ def _splits(source: Path, files: dict[str, Path], report: Report) -> dict[str, l
     if lists is not None:
         names = {path.stem for path in lists.glob("*.txt")}
         # trainval repeats train and val; CLASS_train.txt says which pictures hold a class.
-        wanted = [n for n in ("train", "val", "test") if n in names] or [n for n in ("trainval",) if n in names]
+        wanted: list[str] = [n for n in ("train", "val", "test") if n in names]
+        wanted = wanted or [n for n in ("trainval",) if n in names]
         for name in wanted:
             stems = [
                 line.split()[0] for line in (lists / f"{name}.txt").read_text("utf-8-sig").splitlines() if line.strip()

@@ -2,7 +2,7 @@
 three-dimensional association", Computers and Electronics in Agriculture 170, 2020.
 
 Source of the layout: the datasheet in the repository thsant/wgisd. `data/NAME.jpg`, `data/NAME.txt` in YOLO's format (class 0,
-shares of the sides), for 137 of the 300 pictures `data/NAME.npz`: one array H × W × clusters whose i-th mask belongs to the i-th line.
+shares of the sides), for 137 of the 300 pictures `data/NAME.npz`: H × W × clusters whose i-th mask belongs to the i-th line.
 Lists `train.txt`, `test.txt` of stems (`*_masked.txt`: those with masks). The name's prefix is the variety, kept on the picture.
 """
 

@@ -1,0 +1,1 @@
+"""COCO JSON out to other formats. One file a format; the ways in are `data/adapters`."""

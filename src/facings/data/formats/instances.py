@@ -1,0 +1,79 @@
+"""The pictures of a COCO file with their annotations, for the writers of other formats. Knows nothing of those."""
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from facings.data.adapters.coco_source import categories, load
+from facings.errors import DataError
+
+Copy = Literal["copy", "link", "none"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One annotation file and the folder that its file names start at."""
+
+    annotations: Path
+    images: Path
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: `file_name` as in the file, size in pixels, and its annotations as COCO has them."""
+
+    file_name: str
+    width: int
+    height: int
+    annotations: tuple[Mapping[str, Any], ...]
+
+
+def pictures(annotations: Path) -> Iterator[Picture]:
+    """Pictures in the file's order. Raises DataError for what is no COCO file."""
+    content = load(annotations)
+    objects: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for annotation in content["annotations"]:
+        objects[annotation["image_id"]].append(annotation)
+    for record in content["images"]:
+        found = tuple(objects.pop(record["id"], ()))
+        yield Picture(str(record["file_name"]), int(record["width"]), int(record["height"]), found)
+
+
+def class_names(splits: Mapping[str, Split]) -> dict[int, str]:
+    """Category id → name, in the order of ids. Raises DataError where the splits define an id differently, or there is none."""
+    found: dict[int, str] = {}
+    for split in splits.values():
+        for identifier, entry in categories(load(split.annotations), split.annotations).items():
+            if found.setdefault(identifier, entry["name"]) != entry["name"]:
+                was = found[identifier]
+                raise DataError(
+                    f"{split.annotations}: category {identifier} is {entry['name']!r}, another split says {was!r}"
+                )
+    if not found:
+        raise DataError("no split with a category to write")
+    return dict(sorted(found.items()))
+
+
+def place(source: Path, target: Path, how: Copy) -> None:
+    """Put a picture where a format wants it: copied, linked, or not at all. Raises DataError where it is missing."""
+    if how == "none":
+        return
+    if not source.is_file():
+        raise DataError(f"{source}: a picture that the annotations name is not there")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if how == "copy":
+        shutil.copyfile(source, target)
+    elif not target.exists():
+        target.symlink_to(source.resolve())
+
+
+def flat(file_name: str) -> str:
+    """A file name without folders: `a/b.jpg` → `a_b.jpg`, so that pictures of two folders do not meet.
+
+    >>> flat("train2019/1.jpg")
+    'train2019_1.jpg'
+    """
+    return file_name.replace("\\", "/").strip("/").replace("/", "_")
