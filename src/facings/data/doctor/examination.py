@@ -11,7 +11,7 @@ from facings.data.doctor.classes import check_classes, check_table
 from facings.data.doctor.faults import KINDS, SEVERITIES, Findings
 from facings.data.doctor.geometry import CAPACITY, box_fault, check_geometry
 from facings.data.doctor.identities import check_categories_agree, check_identities
-from facings.data.doctor.leaks import check_leaks
+from facings.data.doctor.leaks import check_leaks, check_sequences
 from facings.data.doctor.licences import Use, Verdict, check_licences, verdict
 from facings.data.doctor.listing import Listed, listing
 from facings.data.doctor.pictures import Picture, look_at
@@ -92,6 +92,8 @@ def examine(
     _check_stated_counts(dataset, statistics, findings)
     parts = listing(dataset)
     pictures = look_at((e.path for part in parts for e in part), workers=workers, advance=advance) if pixels else {}
+    for part in parts:
+        check_sequences(part, findings)
     for part in parts if pixels else []:
         check_appearance(part, pictures, findings)
         check_leaks(part, pictures, findings)

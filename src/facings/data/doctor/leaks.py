@@ -14,9 +14,13 @@ from facings.data.doctor.twins import near_pairs
 
 
 def check_leaks(entries: Sequence[Listed], pictures: Mapping[Path, Picture], findings: Findings) -> None:
-    """Add identical (same bytes) and near-identical pictures, label conflicts among the identical, and shared recordings."""
+    """Add identical (same bytes) and near-identical pictures, and label conflicts among the identical."""
     _check_identical(entries, pictures, findings)
     _check_near(entries, pictures, findings)
+
+
+def check_sequences(entries: Sequence[Listed], findings: Findings) -> None:
+    """Add recordings whose frames are in several splits; no picture is opened for it."""
     splits: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for entry in entries:
         if entry.sequence:

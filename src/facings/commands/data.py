@@ -1,0 +1,217 @@
+"""`facings data check | browse | augment`: what a dataset holds, what is wrong with it, what it looks like."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from facings.data.doctor.examination import Examination, examine, picture_count
+from facings.data.doctor.faults import KINDS
+from facings.data.doctor.sources import Dataset, find_card, licence_text, open_dataset, read_raw
+from facings.data.tables import read_recognition_table
+from facings.errors import ConfigError
+from facings.files import atomic_write
+
+STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one of the three. Returns 0, or 1 where the check found errors (with --strict: warnings)."""
+    if list(words[:1]) == ["augment"] and "-h" not in words and "--help" not in words:
+        return _augment(list(words[1:]))
+    options = _parser().parse_args(list(words))
+    run = {"check": _check, "browse": _browse}[options.action]
+    return run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="facings data", description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="check|browse|augment")
+    check = actions.add_parser("check", help="figures and faults; exits with 1 where a fault spoils training")
+    _add_source(check)
+    check.add_argument(
+        "--use", choices=["research", "commercial"], default="research", help="what it shall be used for"
+    )
+    check.add_argument("--capacity", type=int, default=1000, help="objects that a detector reports in a picture")
+    check.add_argument("--no-pixels", action="store_true", help="do not open the pictures: seconds instead of minutes")
+    check.add_argument("--workers", type=int, default=1, help="threads that decode pictures")
+    check.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
+    check.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
+    check.add_argument("--html", type=Path, metavar="FILE", help="write a page with the pictures of the worst")
+    check.add_argument("--fix", type=Path, metavar="FOLDER", help="write a corrected copy of the annotations and a log")
+    browse = actions.add_parser("browse", help="a sheet of pictures with boxes, outlines and ids")
+    _add_source(browse)
+    browse.add_argument("--split", help="only this one")
+    browse.add_argument("--count", type=int, default=12, help="pictures on the sheet")
+    browse.add_argument("--seed", type=int, default=0, help="which pictures")
+    browse.add_argument("--output", type=Path, metavar="FILE", help="default: NAME_browse.jpg")
+    augment = actions.add_parser(
+        "augment", help="what training sees: facings data augment experiment=detection/quickstart"
+    )
+    augment.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for facings train; output=FILE.jpg")
+    return parser
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="a folder below --data-dir")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"))
+    parser.add_argument("--annotations", type=Path, nargs="+", metavar="FILE", help="COCO files instead, one a split")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="their pictures")
+    parser.add_argument("--table", type=Path, metavar="CSV", help="a recognition table instead")
+
+
+def _source(options: argparse.Namespace) -> Dataset:
+    """What the options name. Raises ConfigError unless it is one thing."""
+    given = [bool(options.name), bool(options.annotations), bool(options.table)]
+    if sum(given) != 1 or bool(options.annotations) != bool(options.images):
+        raise ConfigError("give a NAME below --data-dir, or --annotations FILE --images DIR, or --table CSV")
+    if options.table:
+        table = read_recognition_table(options.table)
+        home = options.table.parent
+        return Dataset(options.table.stem, (), (table,), find_card(home.name, home), licence_text(home))
+    if options.annotations:
+        splits = tuple(read_raw(path, options.images) for path in options.annotations)
+        names = [split.name for split in splits]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"--annotations: two files are of the split {names[0]!r}; name them instances_SPLIT.json")
+        home = options.annotations[0].parent
+        return Dataset(home.resolve().name, splits, (), find_card(home.name, home), licence_text(home))
+    return open_dataset(options.data_dir / options.name, Path(options.name).name)
+
+
+def _check(options: argparse.Namespace) -> int:
+    if options.fix and options.no_pixels:
+        raise ConfigError("--fix with --no-pixels: pictures that cannot be read would stay; leave one out")
+    if options.capacity < 1 or options.workers < 1:
+        raise ConfigError("--capacity and --workers: expected 1 or more")
+    dataset = _source(options)
+    console = Console()
+    count = 0 if options.no_pixels else picture_count(dataset)
+    with Progress(console=console, transient=True, disable=not console.is_terminal or not count) as progress:
+        task = progress.add_task("opening pictures", total=count)
+        found = examine(
+            dataset,
+            use=options.use,
+            capacity=options.capacity,
+            pixels=not options.no_pixels,
+            workers=options.workers,
+            advance=lambda: progress.advance(task),
+        )
+    show(found, console)
+    if options.json:
+        atomic_write(options.json, json.dumps(found.record(), indent=1, ensure_ascii=False) + "\n")
+        console.print(f"record: {options.json}", highlight=False)
+    if options.html:
+        _write_page(found, options.html)
+        console.print(f"page: {options.html}", highlight=False)
+    if options.fix:
+        _fix(found, options.fix, console)
+    return int(found.findings.failed(strict=options.strict))
+
+
+def show(found: Examination, console: Console) -> None:
+    """Figures and faults, for people."""
+    for part, splits in found.statistics.items():
+        objects = part == "objects"
+        columns = (
+            "split",
+            "pictures",
+            "objects" if objects else "rows",
+            "classes",
+            "mean",
+            "p50",
+            "p99",
+            "p99.9",
+            "most",
+        )
+        table = Table(
+            *columns,
+            title=f"{found.dataset.name}: {part}",
+            caption="mean … most: a picture" if objects else "a product",
+        )
+        for split, figures in splits.items():
+            counts = figures["objects_per_image" if objects else "photos_per_product"]
+            shown = [f"{counts[k]:g}" for k in ("mean", "p50", "p99", "p99.9", "max")] if counts else ["–"] * 5
+            number = figures["objects" if objects else "rows"]
+            table.add_row(split, str(figures["images"]), str(number), str(len(figures["classes"])), *shown)
+        console.print(table)
+    findings = found.findings
+    if findings.counts:
+        table = Table("severity", "code", "count", "what", "first", title="faults")
+        for kind in findings.kinds():
+            about, first = KINDS[kind], findings.of(kind)[0]
+            where = f"{Path(first.picture).name}: " if first.picture else ""
+            styled = f"[{STYLES[about.severity]}]{about.severity}[/]"
+            table.add_row(styled, kind, str(findings.counts[kind]), about.title, _short(f"{where}{first.detail}"))
+        console.print(table)
+    counts = ", ".join(f"{findings.count(severity)} {severity}s" for severity in STYLES)
+    console.print(
+        f"{found.dataset.name}: {counts}; licence: {_short(found.licence.licence, 80)}", highlight=False, markup=False
+    )
+
+
+def _write_page(found: Examination, path: Path) -> None:
+    from facings.commands.data_pictures import worst_pictures
+    from facings.data.doctor.page import render
+
+    atomic_write(path, render(found.record(), worst_pictures(found.findings)))
+
+
+def _fix(found: Examination, output: Path, console: Console) -> None:
+    from facings.data.doctor.repair import repair
+
+    log = repair(found, output)
+    dropped = sum(len(names) for names in log.dropped.values())
+    console.print(f"{len(log.changes)} changes, {dropped} pictures dropped: {output}/repair.json", highlight=False)
+
+
+def _browse(options: argparse.Namespace) -> int:
+    from facings.analysis.contact_sheet import jpeg
+    from facings.commands.data_pictures import browse
+
+    if options.count < 1:
+        raise ConfigError(f"--count {options.count}: expected 1 or more")
+    dataset = _source(options)
+    output = options.output or Path(f"{dataset.name}_browse.jpg")
+    atomic_write(output, jpeg(browse(dataset, split=options.split, count=options.count, seed=options.seed)))
+    sys.stdout.write(f"{output}\n")
+    return 0
+
+
+def _augment(words: list[str]) -> int:
+    """Compose the experiment, draw its first training batches. `output=FILE.jpg` says where to."""
+    from hydra.utils import instantiate
+
+    from facings.analysis.batch_sheets import draw_batches
+    from facings.analysis.contact_sheet import jpeg
+    from facings.commands.composition import check_overrides, compose_verb
+    from facings.commands.inspection import TRAINING_PICTURES, batch_pictures
+
+    output = next((Path(w.partition("=")[2]) for w in words if w.startswith("output=")), Path("augmented.jpg"))
+    overrides = [word for word in words if not word.startswith("output=")]
+    if not overrides or not all("=" in word for word in overrides):
+        raise ConfigError("facings data augment KEY=VALUE …: name an experiment, as experiment=detection/quickstart")
+    check_overrides("train", overrides)
+    cfg = compose_verb("train", overrides)
+    if cfg.task.name != "detection":
+        raise ConfigError("facings data augment draws what a detector sees; give an experiment=detection/…")
+    data: Any = instantiate(cfg.data)
+    shown: list[Any] = []
+    for batch in data.train_dataloader():
+        shown += batch_pictures(batch)
+        if len(shown) >= TRAINING_PICTURES:
+            break
+    atomic_write(output, jpeg(draw_batches(shown[:TRAINING_PICTURES], cfg.mean, cfg.std, data.labels)))
+    sys.stdout.write(f"{output}\n")
+    return 0
+
+
+def _short(text: str, most: int = 90) -> str:
+    """A line of a table; labels of others must not be read as markup."""
+    return (text if len(text) <= most else f"{text[:most]}…").replace("[", "\\[")

@@ -1,0 +1,78 @@
+"""`facings data` as a user types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from facings.benchmark.spoiled_set import spoil
+from facings.commands.cli import main
+
+
+@pytest.fixture(scope="module")
+def home(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a sound set and one with four faults."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "sound").symlink_to(tiny_data / "synthetic" / "quickstart", target_is_directory=True)
+    kinds = ["box-outside", "leak-identical", "image-truncated", "leak-sequence"]
+    spoil(tiny_data / "synthetic" / "quickstart", folder / "spoiled", kinds)
+    return folder
+
+
+def test_ci_is_told_by_the_exit_code(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", "sound", "--data-dir", str(home), "--strict", "--use", "commercial"]) == 0
+    words = ["--json", str(tmp_path / "a.json"), "--html", str(tmp_path / "a.html"), "--fix", str(tmp_path / "mended")]
+    assert main(["data", "check", "spoiled", "--data-dir", str(home), *words]) == 1
+    assert "leak-identical" in capsys.readouterr().out
+    record = json.loads((tmp_path / "a.json").read_text())
+    assert record["kinds"]["leak-identical"]["severity"] == "error" and record["kinds"]["box-outside"]["advice"]
+    page = (tmp_path / "a.html").read_text()
+    assert "data:image/jpeg;base64" in page and "<script" not in page and "http://" not in page
+    assert all(code in page for code in record["kinds"])
+    words = ["--annotations", *map(str, sorted((tmp_path / "mended").glob("instances_*.json")))]
+    assert main(["data", "check", *words[:2], "--images", str(home / "spoiled" / "images" / "train")]) == 0
+
+
+def test_warnings_stop_only_a_strict_check(tiny_data: Path, tmp_path: Path) -> None:
+    spoil(tiny_data / "synthetic" / "quickstart", tmp_path / "set", ["leak-sequence"])
+    words = ["data", "check", "set", "--data-dir", str(tmp_path), "--no-pixels"]
+    assert main(words) == 0
+    assert main([*words, "--strict"]) == 1
+
+
+def test_a_table_is_checked(home: Path) -> None:
+    assert main(["data", "check", "--table", str(home / "sound" / "recognition.csv")]) == 0
+
+
+def test_browse_draws_a_sheet(home: Path, tmp_path: Path) -> None:
+    output = tmp_path / "sheet.jpg"
+    assert main(["data", "browse", "sound", "--data-dir", str(home), "--count", "4", "--output", str(output)]) == 0
+    with Image.open(output) as sheet:
+        assert sheet.width > 900
+
+
+def test_augment_shows_what_training_sees(tiny_data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "seen.jpg"
+    words = ["experiment=detection/quickstart", "image_size=96", "data.batch_size=4", f"paths.data_dir={tiny_data}"]
+    assert main(["data", "augment", *words, f"output={output}"]) == 0
+    with Image.open(output) as sheet:
+        assert sheet.width > 900
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["check"], "give a NAME"),
+        (["check", "nothing", "--data-dir", "."], "no such dataset"),
+        (["check", "x", "--fix", "y", "--no-pixels"], "--no-pixels"),
+        (["check", "--annotations", "x.json"], "--images DIR"),
+        (["augment"], "name an experiment"),
+    ],
+)
+def test_wrong_use_is_explained(
+    words: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", *words]) == 2
+    assert expected in capsys.readouterr().err
