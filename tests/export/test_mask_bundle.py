@@ -82,7 +82,11 @@ def scale_outputs(model: DenseDetector, pixels: torch.Tensor) -> None:
     # Short sides are likelier, a few objects are sure.
     sides = -0.7 * torch.arange(model.bins).repeat(4)
     coefficients = [output[-1] for output in model.boxes.coefficient_outputs]
-    wanted = [(model.one_to_one.outputs, 2.0, -2.0), (model.one_to_one.attribute_outputs, 1.0, 0.0)]
+    wanted = [
+        (model.classes.outputs, 2.0, 0.0),
+        (model.choice.outputs, 1.0, 5.0),
+        (model.classes.attribute_outputs, 1.0, 0.0),
+    ]
     wanted += [(model.boxes.outputs, 1.0, sides), (coefficients, 1.0, 0.0), ([model.prototypes.mix[-1]], 1.0, 0.0)]
     with torch.no_grad():
         for outputs, spread, centre in wanted:

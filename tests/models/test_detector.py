@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from facings.errors import ConfigError
-from facings.models.detectors.dense import DenseDetector, anchor_points, peaks
+from facings.models.detectors.dense import Branch, DenseDetector, anchor_points, peaks
+
+BRANCHES: tuple[Branch, Branch] = ("one_to_one", "one_to_many")
 
 
 def tiny(**changes: object) -> DenseDetector:
@@ -47,21 +49,24 @@ def test_wrong_sizes_are_refused() -> None:
 
 
 def test_peaks_by_hand() -> None:
-    """A field of ones on the finest map of one class, higher at one cell: its eight neighbours go, and of the rest what is
-    below a cell of the coarser map that scores more."""
-    height = width = 64
-    scores = torch.zeros(1, 64 + 16 + 4, 2)
-    finest, middle = scores[0, :64, 0].view(8, 8), scores[0, 64:80, 0].view(4, 4)
+    """A field of halves on the finest map, higher at one cell: its eight neighbours go, and of the rest what is below a cell
+    of the coarser map that scores more."""
+    scores = torch.zeros(1, 64 + 16 + 4)
+    finest, middle = scores[0, :64].view(8, 8), scores[0, 64:80].view(4, 4)
     finest += 0.5
     finest[2, 2] = 0.9
     middle[3, 3] = 0.7
-    scores[0, :64, 1] = 0.1
-    found = peaks(scores, height, width)
     wanted = finest.clone()
     wanted[1:4, 1:4] = 0
     wanted[2, 2] = 0.9
     wanted[6:8, 6:8] = 0
-    assert torch.equal(found[0, :64, 0].view(8, 8), wanted)
-    assert found[0, 64:80, 0].view(4, 4)[3, 3] == 0.7 and not found[0, 64:80, 0].view(4, 4)[:3].any()
-    # The other class is looked at alone: equal neighbours all stay.
-    assert torch.equal(found[0, :64, 1], scores[0, :64, 1])
+    found = peaks(scores, 64, 64)
+    assert torch.equal(found[0, :64].view(8, 8), wanted)
+    assert found[0, 64:80].view(4, 4)[3, 3] == 0.7 and int((found[0, 64:] > 0).sum()) == 1
+
+
+def test_one_to_one_reports_no_two_neighbours_and_one_to_many_does() -> None:
+    model = tiny().eval()
+    with torch.no_grad():
+        one, many = (model.predict(torch.rand(1, 3, 96, 96), branch=b, top_k=189, nms_iou=1.0) for b in BRANCHES)
+    assert int((one["scores"] > 0).sum()) < int((many["scores"] > 0).sum()) == 189

@@ -104,9 +104,12 @@ class DenseDetector(nn.Module):
         return found
 
     def decode(self, distances: Tensor, anchors: Tensor, strides: Tensor) -> Tensor:
-        """Distance logits [B, A, 4·bins] → boxes [B, A, 4] xyxy in input pixels: each side is its distribution's mean."""
+        """Distance logits [B, A, 4·bins] → boxes [B, A, 4] xyxy in input pixels: each side is its distribution's mean.
+
+        `anchors` (A, 2) and `strides` (A,), or of each picture [B, A, 2] and [B, A].
+        """
         shape = (*distances.shape[:2], 4, self.bins)
-        sides = (distances.view(shape).softmax(dim=-1) * self.steps).sum(dim=-1) * strides[:, None]
+        sides = (distances.view(shape).softmax(dim=-1) * self.steps).sum(dim=-1) * strides.unsqueeze(-1)
         return torch.cat([anchors - sides[..., :2], anchors + sides[..., 2:]], dim=-1)
 
     def predict(
@@ -123,13 +126,14 @@ class DenseDetector(nn.Module):
         maps, prototypes = self._maps(pixels)
         anchors, strides = self._points(pixels)
         raw = self.boxes(maps) | self.classes(maps)
-        each = raw["logits"].sigmoid()
+        # First the best anchors, then what is asked of those alone: of thousands nobody wants box or label.
+        best = raw["logits"].amax(dim=-1).sigmoid()
         if branch == "one_to_one":
-            each = peaks(each * self.choice(maps)["logits"].sigmoid(), pixels.shape[-2], pixels.shape[-1])
-        best, labels = each.max(dim=-1)
+            chosen = self.choice(maps)["logits"].squeeze(-1).sigmoid()
+            best = peaks(best * chosen, pixels.shape[-2], pixels.shape[-1])
         scores, order = best.topk(min(top_k, len(anchors)), dim=1)
-        boxes = _at(self.decode(raw["distances"], anchors, strides), order)
-        labels = labels.gather(1, order)
+        labels = _at(raw["logits"], order).argmax(dim=-1)
+        boxes = self.decode(_at(raw["distances"], order), anchors[order], strides[order])
         if branch == "one_to_many":
             scores, kept = suppress(boxes, scores, labels, nms_iou)
             boxes, labels, order = _at(boxes, kept), labels.gather(1, kept), order.gather(1, kept)
@@ -155,15 +159,15 @@ class DenseDetector(nn.Module):
 
 
 def peaks(scores: Tensor, height: int, width: int) -> Tensor:
-    """Scores [B, A, C] of a picture of `height` × `width`, 0 where a neighbour scores the class higher: one of the eight around
-    on its map, or the cell above or the four below on the next coarser and finer map.
+    """Scores [B, A] of a picture of `height` × `width`, 0 where a neighbour scores higher: one of the eight around on its
+    map, or the cell above or the four below on the next coarser and finer map.
 
     Zhou, Wang, Krähenbühl: "Objects as Points", 2019, take peaks of one map for NMS; Wang et al.: "End-to-End Object Detection
     with Fully Convolutional Network", CVPR 2021, filter across maps. No box is looked at: pooling is all it takes.
     """
     counts = [(height // stride) * (width // stride) for stride in STRIDES]
     maps = [
-        part.transpose(1, 2).unflatten(2, (height // stride, width // stride))
+        part.unflatten(1, (1, height // stride, width // stride))
         for part, stride in zip(scores.split(counts, dim=1), STRIDES, strict=True)
     ]
     kept = []
@@ -173,7 +177,7 @@ def peaks(scores: Tensor, height: int, width: int) -> Tensor:
             highest = torch.maximum(highest, F.interpolate(maps[level + 1], scale_factor=2.0, mode="nearest"))
         if level > 0:
             highest = torch.maximum(highest, F.max_pool2d(maps[level - 1], 2, 2))
-        kept.append((own * (own >= highest)).flatten(2).transpose(1, 2))
+        kept.append((own * (own >= highest)).flatten(1))
     return torch.cat(kept, dim=1)
 
 
