@@ -90,7 +90,7 @@ def _objects(shapes: list[Any], path: Path, report: Report) -> Iterator[Found]:
         elif group in groups:
             first = groups[group]
             outlines = [*(first.segmentation or []), *(found.segmentation or [])]
-            box = around([*first.box, *found.box])
+            box = around([float(v) for v in (*first.box, *found.box)])
             groups[group] = Found(box, first.category, first.where, outlines or None)
         else:
             groups[group] = found

@@ -2,8 +2,8 @@
 
 `data.yaml` with `names` (a list, or number → name) and `train`, `val`, `test`: folders or lists of pictures, below `path` or the
 YAML's own folder; without it `images/SPLIT` and names in `classes.txt`, if there. The labels of `…/images/x.jpg` are
-`…/labels/x.txt`, lines `class cx cy w h` or `class x1 y1 x2 y2 …` (a polygon) in shares of the sides. A picture without labels has no
-objects.
+`…/labels/x.txt`, lines `class cx cy w h` or `class x1 y1 x2 y2 …` (a polygon) in shares of the sides. A picture without
+labels has no objects.
 """
 
 from collections.abc import Iterator

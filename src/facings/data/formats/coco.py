@@ -1,4 +1,4 @@
-"""COCO out: each split's JSON with its pictures beside, as Datumaro (`coco_instances`) and FiftyOne (`COCODetectionDataset`) read it.
+"""COCO out: each JSON with its pictures beside, as Datumaro (`coco_instances`) and FiftyOne (`COCODetectionDataset`) read it.
 
 `annotations/instances_SPLIT.json`, `images/SPLIT/NAME`.
 """
