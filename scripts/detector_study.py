@@ -8,6 +8,8 @@ What is varied stands in facings.benchmark.detector_study; docs/detector_study.m
 """
 
 import argparse
+import ast
+import hashlib
 import json
 import os
 import re
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +120,8 @@ def train_all(variants: Sequence[Variant], options: argparse.Namespace, console:
         state = "trained already" if training not in waiting else f"training on {training.pictures} pictures{left}"
         console.rule(f"[bold]{number}/{len(trainings)} {training.name}[/]: {state}", align="left")
         if training in waiting:
+            network_code.cache_clear()
+            check_code(trainings, options.logs, network_code())
             train(training, options)
             waiting.remove(training)
             done, seconds = done + work(training), seconds + time.monotonic() - started
@@ -134,10 +139,37 @@ def is_finished(training: Training, logs: Path) -> bool:
     folder = run_folder(training, logs)
     if not (folder / "results.json").is_file():
         return False
-    settings = folder / "study_settings.json"
-    if not settings.is_file() or json.loads(settings.read_text(encoding="utf-8")) != training.overrides():
+    if settings_of(training, logs).get("overrides") != training.overrides():
         raise ConfigError(f"{folder}: was trained with other settings; remove it, or choose another --logs")
     return True
+
+
+def settings_of(training: Training, logs: Path) -> dict[str, Any]:
+    """What the run was started with: `overrides`, and `code`, the network's and the loss's; nothing where that is not told."""
+    path = run_folder(training, logs) / "study_settings.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def check_code(trainings: Sequence[Training], logs: Path, now: str | None = None) -> None:
+    """Raises ConfigError where finished runs were trained by different code, or by other code than `now`'s: figures of the
+    two would not tell variants apart."""
+    codes = {one.name: settings_of(one, logs).get("code") for one in trainings if is_finished(one, logs)}
+    expected = now or next(iter(codes.values()), None)
+    if strange := [name for name, code in codes.items() if code != expected]:
+        raise ConfigError(
+            f"{logs / strange[0]}: was trained by another network or loss than the others; remove the runs that are of "
+            "old code, or choose another --logs"
+        )
+
+
+@cache
+def network_code() -> str:
+    """Digest of the code of networks and losses, whatever its comments and layout."""
+    digest = hashlib.sha256()
+    for room in ("models", "losses"):
+        for path in sorted((ROOT / "src" / "facings" / room).rglob("*.py")):
+            digest.update(ast.dump(ast.parse(path.read_text(encoding="utf-8"))).encode())
+    return digest.hexdigest()
 
 
 def work(training: Training) -> float:
@@ -150,7 +182,8 @@ def train(training: Training, options: argparse.Namespace) -> None:
     folder = run_folder(training, options.logs)
     if folder.exists():
         shutil.rmtree(folder)
-    atomic_write(folder / "study_settings.json", json.dumps(training.overrides(), indent=1))
+    settings = {"overrides": training.overrides(), "code": network_code()}
+    atomic_write(folder / "study_settings.json", json.dumps(settings, indent=1))
     words = ["train", *training.overrides(), f"paths.data_dir={options.data_dir}", f"hydra.run.dir={folder}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-m", "facings.commands.cli", *words], env=environment, check=False)
@@ -161,8 +194,9 @@ def train(training: Training, options: argparse.Namespace) -> None:
 
 
 def judged(variant: Variant, logs: Path) -> dict[str, Any]:
-    """Figures of both branches on the validation frames, with checksums of the data; kept beside the run."""
-    path = run_folder(variant.training, logs) / f"judged_{variant.size}.json"
+    """Figures of both branches on the validation frames, with checksums of the data; kept beside the run, for
+    as long as the network's code is the same."""
+    path = run_folder(variant.training, logs) / f"judged_{variant.size}_{network_code()[:8]}.json"
     if path.is_file():
         return dict(json.loads(path.read_text(encoding="utf-8")))
     folder = run_folder(variant.training, logs)
@@ -183,9 +217,9 @@ def judged(variant: Variant, logs: Path) -> dict[str, Any]:
 
 
 def exported(variant: Variant, logs: Path) -> Path:
-    """The variant's one-to-one graph, made where it is missing."""
+    """The variant's one-to-one graph, made where it is missing or of older code."""
     folder = run_folder(variant.training, logs)
-    path = folder / f"one_to_one_{variant.size}.onnx"
+    path = folder / f"one_to_one_{variant.size}_{network_code()[:8]}.onnx"
     if not path.is_file():
         model, _ = load_model(best_checkpoint(folder), "detection", image_size=variant.size)
         beside = path.with_suffix(".part")
@@ -200,6 +234,7 @@ def measure_latency(variants: Sequence[Variant], options: argparse.Namespace, co
     unfinished = [one.training.name for one in variants if not is_finished(one.training, options.logs)]
     if unfinished:
         raise ConfigError(f"--latency: {unfinished[0]} is not trained yet; run the script without --latency first")
+    check_code([variant.training for variant in variants], options.logs)
     timed = {variant.graph: variant for variant in variants}
     graphs = {name: (exported(variant, options.logs), variant.size) for name, variant in timed.items()}
     with Progress(console=console) as progress:
@@ -221,7 +256,7 @@ def collected(variants: Sequence[Variant], logs: Path) -> Metrics:
     for variant in variants:
         figures = judged(variant, logs)
         metrics |= {f"{variant.name}_{figure}": figures[figure] for figure in FIGURES if figure in figures}
-    return {name: metrics[name] for name in METRICS if name in metrics}
+    return metrics
 
 
 def summary(variants: Sequence[Variant], metrics: Metrics) -> Table:
@@ -257,17 +292,18 @@ def record(options: argparse.Namespace, metrics: Metrics, commit: str) -> None:
         folder=ROOT / "results",
     )
     atomic_write(FIGURE, png(draw_study(kept)))
-    if PAGE.is_file():
-        atomic_write(PAGE, with_table(PAGE.read_text(encoding="utf-8"), kept))
+    atomic_write(PAGE, with_table(PAGE.read_text(encoding="utf-8"), kept))
 
 
 def with_table(page: str, metrics: Metrics) -> str:
-    """The page with the table of the record's metrics between its marks. Raises ConfigError where the marks are missing."""
+    """The page with the record's figure and table between its marks. Raises ConfigError where the marks are missing."""
     if not BLOCK.search(page):
         raise ConfigError(
             f"{PAGE.name}: has no <!-- study:{IDENTIFIER} --> … <!-- /study --> for the table to stand in"
         )
-    return BLOCK.sub(lambda match: match[1] + study_table(metrics) + match[2], page)
+    others = f"Other programs took {metrics[DISTURBANCE]['value']:.0%} of the processor while the graphs were timed."
+    body = f"![AP of each variant against its time]({FIGURE.name})\n\n{study_table(metrics)}\n{others}\n"
+    return BLOCK.sub(lambda match: match[1] + body + match[2], page)
 
 
 def rounded(value: Any) -> Any:

@@ -90,36 +90,26 @@ def enlarged(size: int) -> int:
 
 
 LITE0 = Training("lite0_320", "lite0 from ImageNet weights: 96 channels, neck depth 1, head depth 2", "lite0")
+SMALLER = Training("lite0_256", "smaller pictures", "lite0", size=256)
+LARGER = Training("lite0_448", "larger pictures", "lite0", size=448)
+LITE2 = Training(
+    "lite2_320", "a larger backbone, from ImageNet weights", "lite0", settings=("model.backbone=tf_efficientnet_lite2",)
+)
 # Trainings, the most telling first, and what the figure calls each.
 TRAININGS: dict[str, Training] = {
     "lite0": LITE0,
-    "lite0, 256 px": Training("lite0_256", "smaller pictures", "lite0", size=256),
-    "lite0, 448 px": Training("lite0_448", "larger pictures", "lite0", size=448),
+    "lite0 256": SMALLER,
     "small from scratch": Training(
         "small_scratch", "MobileNetV4-small, no ImageNet weights", "small", settings=SCRATCH
     ),
     "nano from scratch": Training("nano_scratch", "half as wide, no ImageNet weights", "nano", settings=SCRATCH),
-    "lite0 from scratch": Training("lite0_scratch", "no ImageNet weights", "lite0", settings=SCRATCH),
+    "lite0 448": LARGER,
+    "lite2": LITE2,
+    "head depth 1": Training("lite0_head1", "one layer fewer in the head", "lite0", settings=("model.head_depth=1",)),
     "64 channels": Training(
         "lite0_channels64", "neck and head of 64 channels", "lite0", settings=("model.channels=64",)
     ),
-    "head depth 1": Training("lite0_head1", "one layer fewer in the head", "lite0", settings=("model.head_depth=1",)),
-    "lite2": Training(
-        "lite2_320",
-        "a larger backbone, from ImageNet weights",
-        "lite0",
-        settings=("model.backbone=tf_efficientnet_lite2",),
-    ),
-    "neck depth 2": Training(
-        "lite0_neck2", "one block more at each node of the neck", "lite0", settings=("model.neck_depth=2",)
-    ),
-    "small from scratch, 3× as long": Training(
-        "small_scratch_long",
-        "no ImageNet weights, 3 times the pictures",
-        "small",
-        pictures=3 * PICTURES,
-        settings=SCRATCH,
-    ),
+    "lite0 from scratch": Training("lite0_scratch", "no ImageNet weights", "lite0", settings=SCRATCH),
     "nano from scratch, 3× as long": Training(
         "nano_scratch_long",
         "no ImageNet weights, 3 times the pictures",
@@ -127,14 +117,24 @@ TRAININGS: dict[str, Training] = {
         pictures=3 * PICTURES,
         settings=SCRATCH,
     ),
+    "neck depth 2": Training(
+        "lite0_neck2", "one block more at each node of the neck", "lite0", settings=("model.neck_depth=2",)
+    ),
 }
-# Sides in pixels at which the first training is tested beside its own.
-OTHER_SIZES = (320, 640)
+# Trainings that are tested beside their usual size at others: sides in pixels.
+OTHER_SIZES = {"lite0": (320, 640), "lite0 256": (256,), "lite0 448": (448,), "lite2": (320,)}
 VARIANTS: dict[str, Variant] = {
     variant.name: variant
     for variant in (
-        *(Variant(one.name, label, one, enlarged(one.size)) for label, one in TRAININGS.items()),
-        *(Variant(f"{LITE0.name}_at_{size}", f"lite0, tested at {size}", LITE0, size) for size in OTHER_SIZES),
+        *(
+            Variant(one.name, f"{label} → {enlarged(one.size)}", one, enlarged(one.size))
+            for label, one in TRAININGS.items()
+        ),
+        *(
+            Variant(f"{TRAININGS[label].name}_at_{size}", f"{label} → {size}", TRAININGS[label], size)
+            for label, sizes in OTHER_SIZES.items()
+            for size in sizes
+        ),
     )
 }
 # Metric of the record → its unit.
