@@ -108,11 +108,11 @@ def _samples(
     pictures: list[Path], source: Path, judge: Pictures, names: dict[int, str], report: Report
 ) -> Iterator[Sample]:
     for picture in pictures:
-        resolved = picture.resolve()
-        if not resolved.is_relative_to(source.resolve()):
+        resolved = picture.absolute()
+        if not resolved.is_relative_to(source.absolute()):
             report.fault("picture elsewhere", f"{picture}: not below {source}; left out")
             continue
-        name = resolved.relative_to(source.resolve()).as_posix()
+        name = resolved.relative_to(source.absolute()).as_posix()
         size, _ = judge.size(name)
         labels = _labels(picture)
         objects = list(_objects(labels, size, names)) if labels is not None and size is not None else []
