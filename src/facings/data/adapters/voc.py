@@ -74,9 +74,10 @@ def _splits(source: Path, files: dict[str, Path], report: Report) -> dict[str, l
         wanted: list[str] = [n for n in ("train", "val", "test") if n in names]
         wanted = wanted or [n for n in ("trainval",) if n in names]
         for name in wanted:
-            stems = [
-                line.split()[0] for line in (lists / f"{name}.txt").read_text("utf-8-sig").splitlines() if line.strip()
-            ]
+            text = (lists / f"{name}.txt").read_text("utf-8-sig")
+            entries = [line.strip() for line in text.splitlines() if line.strip()]
+            # A stem may hold spaces; the lists of one class have a 1 or -1 behind it.
+            stems = [line if line in files else line.rsplit(None, 1)[0] for line in entries]
             report.inputs.append(lists / f"{name}.txt")
             for stem in [s for s in stems if s not in files]:
                 report.fault("listed without labels", f"{name}.txt: {stem} has no XML; left out")
