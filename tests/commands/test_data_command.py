@@ -61,6 +61,27 @@ def test_augment_shows_what_training_sees(tiny_data: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    "form, file", [("yolo", "data.yaml"), ("voc", "ImageSets"), ("coco", "annotations/instances_val.json")]
+)
+def test_export_writes_a_format(form: str, file: str, home: Path, tmp_path: Path) -> None:
+    # The synthetic splits number their frames alike; VOC wants every name once, so one split is written.
+    home = home / "sound"
+    source = ["--annotations", str(home / "instances_val.json"), "--images", str(home / "images" / "val")]
+    words = ["data", "export", *source, "--format", form, "--pictures", "none"]
+    assert main([*words, "--output", str(tmp_path / form)]) == 0
+    assert (tmp_path / form / file).exists()
+
+
+def test_export_refuses_what_cannot_be_said(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(tiny_data / "synthetic" / "quickstart", tmp_path / "set", ["box-malformed"])
+    words = ["data", "export", "set", "--data-dir", str(tmp_path), "--format", "yolo"]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 2
+    assert "box-malformed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "words, expected",
     [
         (["check"], "give a NAME"),

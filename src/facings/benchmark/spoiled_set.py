@@ -84,7 +84,8 @@ def spoil(clean: Path, output: Path, kinds: Iterable[str]) -> None:
     """Copy a synthetic set to `output` and plant faults of the given kinds in the copy."""
     shutil.copytree(clean, output)
     contents = [json.loads((output / f"instances_{split}.json").read_text()) for split in ("train", "val")]
-    spoiled = Spoiled(output, *contents, (output / "recognition.csv").read_text().splitlines())
+    rows = (output / "recognition.csv").read_text().splitlines()
+    spoiled = Spoiled(output, contents[0], contents[1], rows)
     for kind in kinds:
         PLANTS[kind](spoiled)
     spoiled.write()
@@ -119,6 +120,14 @@ def _added(box: Any, **fields: Any) -> Callable[[Spoiled], None]:
         spoiled.add_object(spoiled.source("train")[0]["id"], box).update(fields)
 
     return plant
+
+
+def _unknown_picture(spoiled: Spoiled) -> None:
+    spoiled.add_object(49_999, [5, 5, 20, 20])
+
+
+def _unknown_category(spoiled: Spoiled) -> None:
+    spoiled.add_object(spoiled.source("train")[0]["id"], [5, 5, 9, 9], category=49_998)
 
 
 def _image_id_repeated(spoiled: Spoiled) -> None:
@@ -298,8 +307,8 @@ PLANTS: dict[str, Callable[[Spoiled], None]] = {
     "annotation-id-repeated": _annotation_id_repeated,
     "category-id-repeated": _category_id_repeated,
     "id-not-whole": _change(id=-4),
-    "image-unknown": lambda spoiled: spoiled.add_object(49_999, [5, 5, 20, 20]) and None,
-    "category-unknown": lambda s: s.add_object(s.source("train")[0]["id"], [5, 5, 9, 9], category=49_998) and None,
+    "image-unknown": _unknown_picture,
+    "category-unknown": _unknown_category,
     "category-name-twice": _both_categories(lambda s: s.number(), lambda s: f" {s.train['categories'][0]['name']} ".upper()),
     "categories-differ": _categories_differ,
     "file-listed-twice": _file_listed_twice,
@@ -346,8 +355,5 @@ COMPANIONS: dict[str, set[str]] = {
     "category-id-repeated": {"class-empty"},
     "category-name-twice": {"class-empty"},
     "file-listed-twice": {"label-conflict", "no-objects"},
-    "image-identical": set(),
     "label-conflict": {"image-identical"},
-    "category-unknown": set(),
-    "image-unreadable": set(),
 }

@@ -19,7 +19,7 @@ HYDRA_VERBS = {
     "export": "checkpoints to a verified ONNX bundle",
     "benchmark": "accuracy and latency of a bundle through the runtime, as JSON, table and HTML page",
 }
-DATA_VERBS = {"data": "look at a dataset: facings data check NAME, browse NAME, augment experiment=…"}
+DATA_VERBS = {"data": "check, browse, augment, export a dataset: facings data check NAME"}
 RUNTIME_VERBS = {
     "predict": "recognise the products in pictures",
     "enroll": "add a product to a bundle's gallery from a few photos",

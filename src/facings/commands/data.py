@@ -1,4 +1,4 @@
-"""`facings data check | browse | augment`: what a dataset holds, what is wrong with it, what it looks like."""
+"""`facings data check | browse | augment | export`: what a dataset holds, what is wrong with it, what it looks like."""
 
 import argparse
 import json
@@ -12,27 +12,30 @@ from rich.progress import Progress
 from rich.table import Table
 
 from facings.data.doctor.examination import Examination, examine, picture_count
-from facings.data.doctor.faults import KINDS
+from facings.data.doctor.faults import KINDS, SEVERITIES
 from facings.data.doctor.sources import Dataset, find_card, licence_text, open_dataset, read_raw
 from facings.data.tables import read_recognition_table
-from facings.errors import ConfigError
+from facings.errors import ConfigError, DataError
 from facings.files import atomic_write
 
+# What a writer of another format cannot make sense of.
+UNWRITABLE = ("image-id-repeated", "category-id-repeated", "id-not-whole", "image-unknown", "category-unknown", "categories-differ",
+              "box-malformed", "file-listed-twice")  # fmt: skip
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
 def main(words: Sequence[str]) -> int:
-    """Run one of the three. Returns 0, or 1 where the check found errors (with --strict: warnings)."""
+    """Run one of the four. Returns 0, or 1 where the check found errors (with --strict: warnings)."""
     if list(words[:1]) == ["augment"] and "-h" not in words and "--help" not in words:
         return _augment(list(words[1:]))
     options = _parser().parse_args(list(words))
-    run = {"check": _check, "browse": _browse}[options.action]
+    run = {"check": _check, "browse": _browse, "export": _export}[options.action]
     return run(options)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="facings data", description=__doc__)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="check|browse|augment")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="check|browse|augment|export")
     check = actions.add_parser("check", help="figures and faults; exits with 1 where a fault spoils training")
     _add_source(check)
     check.add_argument(
@@ -55,6 +58,14 @@ def _parser() -> argparse.ArgumentParser:
         "augment", help="what training sees: facings data augment experiment=detection/quickstart"
     )
     augment.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for facings train; output=FILE.jpg")
+    export = actions.add_parser("export", help="write a detection set in another format, with its pictures")
+    _add_source(export)
+    export.add_argument("--format", choices=["yolo", "voc", "coco"], required=True)
+    export.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    export.add_argument(
+        "--pictures", choices=["copy", "link", "none"], default="copy", help="what becomes of the pictures"
+    )
+    export.add_argument("--polygons", action="store_true", help="yolo: outlines instead of boxes")
     return parser
 
 
@@ -150,7 +161,7 @@ def show(found: Examination, console: Console) -> None:
             styled = f"[{STYLES[about.severity]}]{about.severity}[/]"
             table.add_row(styled, kind, str(findings.counts[kind]), about.title, _short(f"{where}{first.detail}"))
         console.print(table)
-    counts = ", ".join(f"{findings.count(severity)} {severity}s" for severity in STYLES)
+    counts = ", ".join(f"{findings.count(severity)} {severity}s" for severity in SEVERITIES)
     console.print(
         f"{found.dataset.name}: {counts}; licence: {_short(found.licence.licence, 80)}", highlight=False, markup=False
     )
@@ -209,6 +220,35 @@ def _augment(words: list[str]) -> int:
             break
     atomic_write(output, jpeg(draw_batches(shown[:TRAINING_PICTURES], cfg.mean, cfg.std, data.labels)))
     sys.stdout.write(f"{output}\n")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    """Write the splits in a format; a set whose boxes cannot be said in it is refused first."""
+    from facings.data.formats.coco import write_coco
+    from facings.data.formats.instances import Split
+    from facings.data.formats.voc import write_voc
+    from facings.data.formats.yolo import write_yolo
+
+    dataset = _source(options)
+    if not dataset.splits:
+        raise ConfigError(f"{dataset.name}: holds no boxes; a recognition table is a CSV already")
+    if options.polygons and options.format != "yolo":
+        raise ConfigError(f"--polygons is of --format yolo; {options.format} was asked for")
+    if options.output.exists() and any(options.output.iterdir()):
+        raise ConfigError(f"--output {options.output}: is not empty; give a new folder")
+    found = examine(dataset, pixels=False).findings
+    bad = [kind for kind in UNWRITABLE if found.counts[kind]]
+    if bad:
+        detail = found.of(bad[0])[0].detail
+        raise DataError(f"{dataset.name}: {bad[0]} ({detail}); mend it first: facings data check … --fix FOLDER")
+    splits = {split.name: Split(split.source, split.images_folder) for split in dataset.splits}
+    if options.format == "yolo":
+        written = write_yolo(splits, options.output, copy=options.pictures, polygons=options.polygons)
+    else:
+        write = write_voc if options.format == "voc" else write_coco
+        written = write(splits, options.output, copy=options.pictures)
+    sys.stdout.write(f"{len(written)} files: {options.output}\n")
     return 0
 
 

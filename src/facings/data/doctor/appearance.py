@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from facings.data.doctor.faults import Findings
 from facings.data.doctor.listing import Listed
@@ -16,7 +17,7 @@ def check_appearance(entries: Sequence[Listed], pictures: Mapping[Path, Picture]
     """Add what is wrong with the files of a listing, each file once a split."""
     for entry in {(e.split, e.path): e for e in entries}.values():
         picture = pictures[entry.path]
-        where = {"split": entry.split, "picture": entry.path}
+        where: dict[str, Any] = {"split": entry.split, "picture": entry.path}
         if picture.state != "read":
             findings.add(STATES[picture.state], picture.fault, **where)
             continue

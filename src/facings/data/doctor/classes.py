@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from facings.data.doctor.faults import Findings
+from facings.data.doctor.geometry import box_fault, extent_of
 from facings.data.doctor.identities import folded
 from facings.data.doctor.sources import RawSplit, key
 from facings.data.tables import RecognitionTable
@@ -46,8 +47,9 @@ def check_classes(splits: Sequence[RawSplit], findings: Findings) -> None:
             if product is not None and folded(product) in PLACEHOLDERS:
                 record = records.get(key(annotation.get("image_id")))
                 box = annotation.get("bbox")
-                usable = isinstance(box, list) and len(box) == 4
-                corners = [(box[0], box[1], box[0] + box[2], box[1] + box[3])] if usable else []
+                extent = extent_of(record) if record else None
+                kind, shown = box_fault(box, extent) if extent else ("box-malformed", (0.0,) * 4)
+                corners = [] if kind == "box-malformed" else [shown]
                 picture = split.path(record) if record else ""
                 detail = f"annotation {annotation.get('id')}: product {product!r}"
                 findings.add("label-placeholder", detail, split=split.name, picture=picture, boxes=corners)

@@ -115,7 +115,7 @@ def _check_crops(entries: list[Listed], pictures: Mapping[Path, Picture], findin
         for box in entry.boxes:
             kind, corners = box_fault(box, picture.shown)
             if kind:
-                where = {"split": entry.split, "picture": entry.path}
+                where: dict[str, Any] = {"split": entry.split, "picture": entry.path}
                 findings.add(kind, f"crop {box}, picture {picture.shown}", boxes=[corners], **where)
 
 

@@ -41,7 +41,7 @@ def check_geometry(split: RawSplit, findings: Findings, *, capacity: int = CAPAC
             continue
         seen.add(identifier)
         annotations = groups.get(identifier, [])
-        where = {"split": split.name, "picture": split.path(record)}
+        where: dict[str, Any] = {"split": split.name, "picture": split.path(record)}
         shapes = []
         for annotation in annotations:
             if annotation.get("iscrowd"):
@@ -94,7 +94,7 @@ def check_box(
     box = annotation.get("bbox")
     kind, corners = box_fault(box, extent)
     if kind:
-        shown = [] if kind == "box-malformed" else [_corners(box)]
+        shown = [] if kind == "box-malformed" else [_corners(box or [])]
         size = f"picture {extent[0]:g} x {extent[1]:g}"
         findings.add(kind, f"{_name(annotation)}: bbox {box}, {size}", boxes=shown, **where)
     if kind in ("box-malformed", "box-no-area", "box-outside"):

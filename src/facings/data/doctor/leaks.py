@@ -6,6 +6,7 @@ Knows nothing of how likeness is measured.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from facings.data.doctor.faults import Findings
 from facings.data.doctor.listing import Listed
@@ -56,7 +57,7 @@ def _check_identical(entries: Sequence[Listed], pictures: Mapping[Path, Picture]
     for group in identical_groups(entries, pictures):
         first = group[0]
         for other in group[1:]:
-            where = {"split": _splits(first, other), "picture": first.path, "other": other.path}
+            where: dict[str, Any] = {"split": _splits(first, other), "picture": first.path, "other": other.path}
             if other.split != first.split and tested(first, other):
                 findings.add("leak-identical", "same bytes", **where)
             elif other.split == first.split and other.path != first.path:
