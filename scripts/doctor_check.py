@@ -47,6 +47,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         clean, spoiled = Path(folder) / "sound", Path(folder) / "spoiled"
         synthesize(clean, parameters(options.scenes, options.seed))
         sound = examine(open_dataset(clean), use="commercial")
+        checksums = sound.checksums()
         spoil(clean, spoiled, PLANTS)
         found = examine(open_dataset(spoiled), use="commercial").findings
     missed = sorted(set(PLANTS) - set(found.counts))
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             claim=claim,
             metrics={name: {"value": figures[name]} for name in names},
             command=f"python scripts/doctor_check.py --result {options.result}",
-            data={f"synthetic/{name}": digest for name, digest in sound.checksums().items()},
+            data={f"synthetic/{name}": digest for name, digest in checksums.items()},
             seeds=[options.seed],
             commit=commit,
         )
