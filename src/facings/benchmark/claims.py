@@ -64,8 +64,9 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         {"ap50_100": None, "ap50_300": None, "ap50_600": None},
     ),
     "det-latency": (
-        "Exported graphs at 640 px on ONNX Runtime, batch 1, on one thread, interleaved in one run: the detectors' time as a "
-        "share of YOLO26n's, what masks add to the small one, and the share of the machine's own matrix-product peak it reaches.",
+        "Exported graphs at 640 px on ONNX Runtime, batch 1, on one thread and on two, the worse, interleaved in one run: the "
+        "detectors' time as a share of YOLO26n's, what masks add to the small one, and the share of the machine's own "
+        "matrix-product peak it reaches.",
         {"nano_over_yolo26n": None, "small_over_yolo26n": None, "mask_overhead": None, "share_of_peak": None},
     ),
     "det-study": (
