@@ -79,7 +79,8 @@ def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Pat
         assert instantiate(node) is not None
 
 
-REAL = {"grocery_store": "reid", "snack_shelves_detection": "detection"}
+OUTLINED = ("ai231_grocery_masks", "fruits300_masks", "fruits_nuts_masks", "laboro_tomato_masks")
+REAL = {"grocery_store": "reid", "snack_shelves_detection": "detection"} | dict.fromkeys(OUTLINED, "detection")
 
 
 def data_words(option: str, home: Path) -> list[str]:
@@ -99,7 +100,7 @@ def test_every_data_configuration_builds_and_gives_a_batch(
     option: str, tiny_data: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     home = request.getfixturevalue("shared_data") if option in REAL else tiny_data
-    detection = option == "coco" or option.endswith("_detection")
+    detection = option == "coco" or option.endswith("_detection") or REAL.get(option) == "detection"
     room = "detection" if detection else "reid"
     words = [f"experiment={room}/quickstart", f"data={option}", f"paths.data_dir={home}", "image_size=96"]
     words += ["data.batch_size=2"] if detection else ["data.products_per_batch=2", "data.views_per_product=2"]

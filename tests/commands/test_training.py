@@ -94,7 +94,7 @@ def test_checkpoint_of_another_model_is_refused(tiny_shop: TinyShop, tiny_data: 
     with pytest.raises(CheckpointError, match="holds a detection run; this experiment is reid"):
         train(tmp_path, tiny_data, f"resume={tiny_shop.detector}")
     with pytest.raises(CheckpointError, match=r"of another model: .* of another shape"):
-        train(tmp_path, tiny_data, f"initial_weights={tiny_shop.embedder}", "model.dimension=16")
+        train(tmp_path, tiny_data, f"resume={tiny_shop.embedder}", "model.dimension=16")
     with pytest.raises(CheckpointError, match="expected a reid one"):
         load_model(tiny_shop.detector, "reid")
     with pytest.raises(ConfigError, match="both set"):

@@ -47,7 +47,8 @@ def test_the_schedule_counts_optimizer_steps(squares: Path, tmp_path: Path, batc
     run.trainer.callbacks.append(rates)
     run.fit()
     assert run.trainer.global_step == 3 * steps == len(rates.seen)
-    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.002)
+    # The last group's, which chooses at twice the rate of the rest.
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.004)
     schedule = warmup_cosine(optimizer, total_steps=3 * steps)
     wanted = []
     for _ in range(3 * steps):

@@ -28,7 +28,7 @@ def outlined(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a tiny detector with masks and an attribute that no data knows."""
     folder = tmp_path_factory.mktemp("outlined")
     words = [*TINY_DETECTOR, f"paths.data_dir={tiny_data}", "model.prototypes=8", "data.copy_paste=0.5"]
-    train(compose_verb("train", [*words, "data.attributes=[bagged]"], output_dir=folder))
+    train(compose_verb("train", [*words, "attributes=[bagged]"], output_dir=folder))
     return folder
 
 
