@@ -97,7 +97,6 @@ def _decode(path: Path, image: Any, digest: str) -> Picture:
         image.load()
     except (OSError, SyntaxError, ValueError) as fault:
         return Picture(path, "truncated", fault=str(fault), **about)
-    # BOX reads every pixel: other filters with a reducing gap would be faster and as good, but not simpler.
     gray = np.asarray(image.convert("L").resize((THUMB, THUMB), Image.Resampling.BOX))
     return Picture(path, "read", thumb=turned(gray, orientation), **about)
 
