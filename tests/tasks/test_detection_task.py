@@ -1,7 +1,6 @@
 """The detection task beyond one picture at one size: masks, tiles, other sizes, models with losses of their own."""
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from facings.commands.evaluate import run as evaluate
 from facings.commands.train import run as train
 from facings.errors import CheckpointError, ConfigError
 from facings.models.detectors.dense import DenseDetector
-from facings.tasks.batch_size import find_batch_size
 from facings.tasks.checkpoint import load_fitting_weights, load_model
 from facings.tasks.detection import DetectionTask, rescaled, targets_of
 from tests.conftest import TINY_DETECTOR, TinyShop
@@ -140,8 +138,7 @@ def test_bad_settings_are_named(tiny_data: Path, tmp_path: Path) -> None:
 
 
 def test_automatic_batch_size_is_recorded(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit that is set for the test: the set's eight frames are the most that a batch can hold."""
-    monkeypatch.setattr("facings.commands.train.find_batch_size", partial(find_batch_size, largest=4))
+    monkeypatch.setattr("facings.commands.train.LARGEST_BATCH", 4)
     words = [*TINY_DETECTOR, f"paths.data_dir={tiny_data}", "data.batch_size=auto", "debug=fast", "test=false"]
     train(compose_verb("train", words, output_dir=tmp_path))
     assert OmegaConf.load(tmp_path / "config.yaml").data.batch_size == 4

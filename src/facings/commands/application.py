@@ -4,6 +4,8 @@ import importlib
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,23 @@ def run_verb(verb: str, words: list[str], summary: str) -> int:
     extra_dirs = [hydra_words[i + 1] for i, w in enumerate(hydra_words[:-1]) if w in ("-cd", "--config-dir")]
     check_overrides(verb, overrides, extra_dirs)
     saved = sys.argv
-    sys.argv = [f"facings {verb}", *hydra_words, *overrides]
+    sys.argv = [saved[0], *hydra_words, *overrides]
     try:
         _entry(verb)()
     finally:
         sys.argv = saved
     return 0
+
+
+@contextmanager
+def relaunchable(verb: str) -> Iterator[None]:
+    """Inside, the process's words name its verb again: with these Lightning starts the further processes of trainer=ddp."""
+    saved = sys.argv
+    sys.argv = [saved[0], verb, *saved[1:]]
+    try:
+        yield
+    finally:
+        sys.argv = saved
 
 
 def split_words(verb: str, words: list[str]) -> tuple[list[str], list[str]]:
@@ -135,6 +148,8 @@ def _quieten() -> None:
         ".*LeafSpec.*",
         ".*isinstance.*treespec.*",
         ".*exists and is not",
+        # Figures are worked out from what all processes found: there is nothing to synchronise.
+        ".*It is recommended to use `self.log.*sync_dist=True.*",
     ):
         warnings.filterwarnings("ignore", message=pattern)
 

@@ -10,12 +10,13 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from facings.benchmark.record import write_result
-from facings.commands.application import run_folder
+from facings.commands.application import relaunchable, run_folder
 from facings.commands.environment import command_line, write_environment
 from facings.commands.headlines import figures_json, training_claim
 from facings.commands.inspection import TrainingBatchesSheet, write_inspection
@@ -26,6 +27,9 @@ from facings.tasks.batch_size import batches_of, find_batch_size
 from facings.tasks.callbacks import RecordConfig
 from facings.tasks.checkpoint import load_fitting_weights, load_weights, read_checkpoint
 
+# What data.batch_size=auto never goes beyond.
+LARGEST_BATCH = 256
+
 
 def run(cfg: DictConfig) -> dict[str, float]:
     """Train what the configuration says. Returns the test (or, without test, validation) figures.
@@ -33,7 +37,9 @@ def run(cfg: DictConfig) -> dict[str, float]:
     Raises ConfigError, DataError or CheckpointError for what the user can mend.
     """
     start = time.monotonic()
-    console = Console()
+    # Under trainer=ddp every process comes by here; the first one writes and prints.
+    first = getattr(rank_zero_only, "rank", 0) == 0
+    console = Console(quiet=not first)
     folder = run_folder(cfg)
     torch.set_float32_matmul_precision("high")
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -46,13 +52,14 @@ def run(cfg: DictConfig) -> dict[str, float]:
     model = build_model(cfg)
     task = build_task(cfg, data, model)
     if automatic:
-        data.batch_size = find_batch_size(task, batches_of(data.train_dataloader()))
-        with open_dict(cfg):
-            cfg.data.batch_size = data.batch_size
+        # Into the configuration too, so that the run can be repeated.
+        cfg.data.batch_size = data.batch_size = _largest_batch(cfg, task, data)
         console.print(f"data.batch_size=auto: {data.batch_size}")
     resolved = plain_config(cfg)
-    atomic_write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved), resolve=True))
-    environment = write_environment(folder, seed=cfg.seed, data=data.checksums(), command=command_line("train"))
+    environment: dict[str, Any] = {}
+    if first:
+        atomic_write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved), resolve=True))
+        environment = write_environment(folder, seed=cfg.seed, data=data.checksums(), command=command_line("train"))
     if cfg.dry_run:
         dry_run(task, data, console)
         return {}
@@ -63,7 +70,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     figures = _final_figures(cfg, trainer, task, data)
     minutes = (time.monotonic() - start) / 60
     figures["minutes"] = minutes
-    if not trainer.is_global_zero:
+    if not first:
         return figures
     _save_predictions(task, data, folder, partial=trainer.limit_test_batches != 1.0)
     atomic_write(folder / "results.json", figures_json(figures))
@@ -164,6 +171,31 @@ def results_table(title: str, figures: Mapping[str, float]) -> Table:
     return table
 
 
+def _largest_batch(cfg: DictConfig, task: pl.LightningModule, data: Any) -> int:
+    """What `data.batch_size=auto` stands for: on the device and in the precision of the training, at the largest size that
+    multi-scale training shows, and no more than an epoch holds.
+
+    Raises ConfigError for several processes, whose machines may differ.
+    """
+    trainer = instantiate(cfg.trainer, callbacks=[], logger=False)
+    if trainer.world_size > 1:
+        raise ConfigError("data.batch_size=auto finds the size for one process; for several give a number")
+    loader = data.train_dataloader()
+    scales = getattr(task, "multi_scale", None)
+    if scales is not None:
+        task.multi_scale = (scales[1], scales[1])  # type: ignore[assignment]
+    found = find_batch_size(
+        task,
+        batches_of(loader),
+        largest=min(LARGEST_BATCH, len(loader.sampler)),
+        device=trainer.strategy.root_device,
+        context=trainer.precision_plugin.forward_context,
+    )
+    if scales is not None:
+        task.multi_scale = scales
+    return found
+
+
 def _starting_point(cfg: DictConfig, task: pl.LightningModule, console: Console) -> str | None:
     """Check `resume` and load `initial_weights`; returns the checkpoint for the trainer to go on from."""
     if cfg.resume and cfg.initial_weights:
@@ -190,7 +222,8 @@ def _starting_point(cfg: DictConfig, task: pl.LightningModule, console: Console)
 def _fit(trainer: pl.Trainer, task: pl.LightningModule, data: Any, resume: str | None, folder: Path) -> None:
     """Fit; after Ctrl-C say how to go on, and leave with 130."""
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+        with relaunchable("train"):
+            trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
     except (KeyboardInterrupt, SystemExit):
         last = folder / "checkpoints" / "last.ckpt"
         hint = f"go on with the same command and resume={last}" if last.is_file() else "no epoch was finished yet"
@@ -202,7 +235,8 @@ def _final_figures(cfg: DictConfig, trainer: pl.Trainer, task: pl.LightningModul
     """Test figures of the best weights, else the last validation's."""
     if not cfg.test or not hasattr(data, "test_dataloader"):
         return {name: float(value) for name, value in trainer.callback_metrics.items()}
-    checkpoint = best_checkpoint(Path(cfg.paths.output_dir))
+    # Processes that a cluster started have folders of their own; the checkpoints lie in the first one's.
+    checkpoint = best_checkpoint(Path(trainer.strategy.broadcast(str(cfg.paths.output_dir))))
     load_weights(task.model, read_checkpoint(checkpoint)["state_dict"], source=str(checkpoint))  # type: ignore[arg-type]
     trainer.test(task, datamodule=data, verbose=False)
     names = {name.removeprefix("test/"): value for name, value in trainer.callback_metrics.items()}

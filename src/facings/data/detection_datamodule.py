@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from facings.data.coco import CocoTable, read_coco
 from facings.data.detection import DetectionDataset, collate
-from facings.data.samplers import ShareSampler, ShuffleSampler
+from facings.data.samplers import ShareSampler, ShuffleSampler, process
 from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import ConfigError
 from facings.tiles import Tiling
@@ -100,9 +100,11 @@ class CocoDetectionDataModule(pl.LightningDataModule):
         dataset = self._dataset(self.train_table, self.augmentation)
         dataset.warm()
         count = self.samples_per_epoch or len(dataset)
-        if count < self.batch_size:
+        _, processes = process()
+        if count < self.batch_size * processes:
+            together = f" in each of {processes} processes" if processes > 1 else ""
             raise ConfigError(
-                f"data.batch_size={self.batch_size} is more than the {count} frames of an epoch: lower it, or set "
+                f"data.batch_size={self.batch_size}{together} is more than the {count} frames of an epoch: lower it, or set "
                 "data.samples_per_epoch"
             )
         return DataLoader(

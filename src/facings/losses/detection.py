@@ -135,7 +135,7 @@ class DetectionLoss(nn.Module):
             windows = target["boxes"][numbers] / cell
             values = mask_loss(coefficients[number][index], prototypes[number], wanted[which], windows[which])
             summed, count = summed + values.sum(), count + len(index)
-        return summed / global_mean(torch.tensor(float(count), device=summed.device)).clamp(min=1.0)
+        return summed / global_mean(torch.tensor(float(count), device=summed.device), floor=1.0)
 
 
 def _product_entropy(first: Tensor, second: Tensor, wanted: Tensor) -> Tensor:
@@ -147,16 +147,19 @@ def _product_entropy(first: Tensor, second: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _total(quality: Tensor) -> Tensor:
-    return global_mean(quality.sum()).clamp(min=1.0)
+    return global_mean(quality.sum(), floor=1.0)
 
 
-def global_mean(value: Tensor) -> Tensor:
-    """The mean over the processes of a distributed training; the value itself without one."""
+def global_mean(value: Tensor, *, floor: float) -> Tensor:
+    """The mean over the processes of a distributed training of a sum that is at least `floor` over all of them together.
+
+    The floor counts for the sum: put under the mean, two processes would divide by another number than one does.
+    """
     if not (distributed.is_available() and distributed.is_initialized()):
-        return value
+        return value.clamp(min=floor)
     summed = value.detach().clone()
     distributed.all_reduce(summed)
-    return summed / distributed.get_world_size()
+    return summed.clamp(min=floor) / distributed.get_world_size()
 
 
 def _attributes(logits: Tensor, assigned: Sequence[Assignment], targets: Sequence[Target]) -> Tensor:
@@ -172,7 +175,7 @@ def _attributes(logits: Tensor, assigned: Sequence[Assignment], targets: Sequenc
         ]
     )
     known = ~wanted.isnan()
-    count = global_mean(known.sum().float()).clamp(min=1.0)
+    count = global_mean(known.sum().float(), floor=1.0)
     entropy = F.binary_cross_entropy_with_logits(logits[positive], wanted.nan_to_num(), reduction="none")
     return (entropy * known).sum() / count + logits.sum() * 0.0
 

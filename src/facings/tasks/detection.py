@@ -48,6 +48,7 @@ class DetectionTask(pl.LightningModule):
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
         learning_rate: float,
         multipliers: Mapping[str, float] | None = None,
+        layer_decay: float = 1.0,
         branch: Literal["one_to_one", "one_to_many"] = "one_to_one",
         top_k: int = 1000,
         nms_iou: float = 0.65,
@@ -58,7 +59,7 @@ class DetectionTask(pl.LightningModule):
             raise ConfigError(f"task.module.multi_scale={list(multi_scale)}: expected two factors, the smaller first")
         self.model, self.loss, self.multi_scale = model, loss, multi_scale
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.learning_rate, self.multipliers = learning_rate, dict(multipliers or {})
+        self.learning_rate, self.multipliers, self.layer_decay = learning_rate, dict(multipliers or {}), layer_decay
         self.branch, self.top_k, self.nms_iou = branch, top_k, nms_iou
         self.predictions: list[dict[str, Any]] = []
         self.results: dict[str, float] = {}
@@ -80,9 +81,10 @@ class DetectionTask(pl.LightningModule):
             pixels, targets = rescaled(pixels, targets, self._random_size(pixels.shape[-1]))
         losses = self._losses(pixels, targets)
         size = len(targets)
-        self.log("train/loss", losses["loss"], prog_bar=True, on_step=True, on_epoch=True, batch_size=size)
+        shown: Any = {"batch_size": size, "sync_dist": True}
+        self.log("train/loss", losses["loss"], prog_bar=True, on_step=True, on_epoch=True, **shown)
         parts = {f"train/{name}": value for name, value in losses.items() if name != "loss"}
-        self.log_dict(parts, on_step=False, on_epoch=True, batch_size=size)
+        self.log_dict(parts, on_step=False, on_epoch=True, **shown)
         loss: Tensor = losses["loss"]
         return loss
 
@@ -137,7 +139,10 @@ class DetectionTask(pl.LightningModule):
     def _predict(self, pixels: Tensor) -> dict[str, NDArray[Any]]:
         model: Any = self.model
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        outputs = model.predict(pixels, branch=self.branch, top_k=self.top_k, nms_iou=self.nms_iou)
+        # In float32 whatever the training's precision: as exported, and without neighbours of equal score, which half
+        # precision is full of.
+        with torch.autocast(self.device.type, enabled=False):
+            outputs = model.predict(pixels, branch=self.branch, top_k=self.top_k, nms_iou=self.nms_iou)
         return {name: output.float().cpu().numpy() for name, output in outputs.items()}
 
     def _in_tiles(self, frame: NDArray[np.uint8]) -> Found:
@@ -163,7 +168,8 @@ class DetectionTask(pl.LightningModule):
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         table = datamodule.val_table if stage == "val" else datamodule.test_table
         truth = table.ground_truth()
-        self.predictions = gathered(self.predictions)
+        # In the order that one process finds them, so that equal scores rank alike.
+        self.predictions = sorted(gathered(self.predictions), key=lambda prediction: int(prediction["image_id"]))
         # Under debug=fast only a part of the split was looked at; the rest must not count as missed.
         limited = {"val": self.trainer.limit_val_batches, "test": self.trainer.limit_test_batches}[stage] != 1.0
         if limited:
@@ -175,7 +181,12 @@ class DetectionTask(pl.LightningModule):
         self.log(f"{stage}/ap50", self.results["ap50"], prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        groups = parameter_groups({"model": self.model}, learning_rate=self.learning_rate, multipliers=self.multipliers)
+        groups = parameter_groups(
+            {"model": self.model},
+            learning_rate=self.learning_rate,
+            multipliers=self.multipliers,
+            layer_decay=self.layer_decay,
+        )
         optimizer = self.make_optimizer(groups, lr=self.learning_rate)
         scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
