@@ -83,7 +83,7 @@ def scale_outputs(model: DenseDetector, pixels: torch.Tensor) -> None:
     sides = -0.7 * torch.arange(model.bins).repeat(4)
     coefficients = [output[-1] for output in model.boxes.coefficient_outputs]
     wanted = [
-        (model.classes.outputs, 2.0, 0.0),
+        (model.classes.outputs, 2.0, -1.5),
         (model.choice.outputs, 1.0, 5.0),
         (model.classes.attribute_outputs, 1.0, 0.0),
     ]

@@ -80,8 +80,7 @@ def measure_parity(
         assert isinstance(detector.model, DetectorGraph)
         outputs = _torch(detector.model, np.concatenate([f["pixels"] for f in found]))
         tensors = dict(zip(detector.model.outputs, outputs, strict=True))
-        behind_nms = detector.model.branch == "one_to_many"
-        stages += _detection_parity(recognizer, tensors, found, limits, behind_nms=behind_nms)
+        stages += _detection_parity(recognizer, tensors, found, limits)
         if "prototypes" in tensors:
             compared("prototypes", list(tensors["prototypes"]), [f["prototypes"][0] for f in found])
     if embedder is not None:
@@ -120,13 +119,11 @@ def _detection_parity(
     ours: Mapping[str, NDArray[Any]],
     found: Sequence[Mapping[str, NDArray[Any]]],
     limits: Mapping[str, float],
-    *,
-    behind_nms: bool,
 ) -> list[StageParity]:
     """Scores are compared in their order; boxes, and what is told of each, by twins, because near-equal scores may swap
     places.
 
-    Behind an NMS only the scores that a decision could see are compared: among the thousands of doubles below them a
+    Only the scores that a decision could see are compared: doubles are dropped in the graph, and among the thousands below a
     rounding decides which one of two is kept.
     """
     theirs = {name: np.concatenate([f[name] for f in found]) for name in ours if name != "prototypes"}
@@ -136,7 +133,7 @@ def _detection_parity(
     lost = unmatched_detections(ours, theirs, least=least, tolerances=given)
     lost += unmatched_detections(theirs, ours, least=least, tolerances=given)
     count = int((ours["scores"] >= least).sum())
-    seen = np.maximum(ours["scores"], theirs["scores"]) >= (least if behind_nms else 0.0)
+    seen = np.maximum(ours["scores"], theirs["scores"]) >= least
     difference = largest_difference(ours["scores"][seen], theirs["scores"][seen])
     return [
         StageParity("scores", difference, given["scores"], int(seen.sum())),

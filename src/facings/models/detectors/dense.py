@@ -5,7 +5,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.ops import nms
 
 from facings.errors import ConfigError
@@ -21,11 +20,11 @@ DETAIL_STRIDE = 4
 class DenseDetector(nn.Module):
     """timm backbone, PAFPN, and decoupled heads for boxes and masks, for classes, and for choosing.
 
-    The one-to-many branch scores several anchors an object and needs NMS; the one-to-one branch scores one and needs none
+    The one-to-many branch scores several anchors an object and needs NMS; the one-to-one branch scores one and does without
     (the pair is that of Wang et al.: "YOLOv10: Real-Time End-to-End Object Detection", NeurIPS 2024). Unlike there boxes,
     masks and classes are shared, learnt from all anchors of an object, and the one-to-one branch is one more output that
     says which anchor speaks for its object (Zhou et al.: "Object Detection Made Simpler by Eliminating Heuristic NMS",
-    2021): its score is the class's times that of being chosen, at the peaks of the maps. Both leave one checkpoint.
+    2021): its score is the class's times that of being chosen. Both leave one checkpoint.
 
     `image_size`: side of the square input in pixels, a multiple of 32, for evaluation and export; training may show other
     sizes. `prototypes`: how many mask prototypes both heads combine, 0 for boxes alone. `attributes`: names of yes-or-no
@@ -120,8 +119,8 @@ class DenseDetector(nn.Module):
         With masks also `coefficients` [B, N, K] and `prototypes` [B, K, S/4, S/4]: a box's mask is where their sum of
         products is above 0, inside the box. With attributes `attributes` [B, N, T], 0–1.
 
-        `one_to_many` passes class-wise NMS at `nms_iou`; what it drops has score 0 and comes last. Every anchor
-        counts with its best class.
+        What overlaps a better box of its class by more than `nms_iou` has score 0 and comes last: in `one_to_many` by NMS, in
+        `one_to_one`, where the choice has left few such, by one matrix of overlaps. Every anchor counts with its best class.
         """
         maps, prototypes = self._maps(pixels)
         anchors, strides = self._points(pixels)
@@ -129,14 +128,13 @@ class DenseDetector(nn.Module):
         # First the best anchors, then what is asked of those alone: of thousands nobody wants box or label.
         best = raw["logits"].amax(dim=-1).sigmoid()
         if branch == "one_to_one":
-            chosen = self.choice(maps)["logits"].squeeze(-1).sigmoid()
-            best = peaks(best * chosen, pixels.shape[-2], pixels.shape[-1])
+            best = best * self.choice(maps)["logits"].squeeze(-1).sigmoid()
         scores, order = best.topk(min(top_k, len(anchors)), dim=1)
         labels = _at(raw["logits"], order).argmax(dim=-1)
         boxes = self.decode(_at(raw["distances"], order), anchors[order], strides[order])
-        if branch == "one_to_many":
-            scores, kept = suppress(boxes, scores, labels, nms_iou)
-            boxes, labels, order = _at(boxes, kept), labels.gather(1, kept), order.gather(1, kept)
+        distinct = first_of_each if branch == "one_to_one" else suppress
+        scores, kept = distinct(boxes, scores, labels, nms_iou)
+        boxes, labels, order = _at(boxes, kept), labels.gather(1, kept), order.gather(1, kept)
         found = {"boxes": boxes, "scores": scores, "labels": labels}
         if prototypes is not None:
             found |= {"coefficients": _at(raw["coefficients"], order), "prototypes": prototypes}
@@ -158,27 +156,22 @@ class DenseDetector(nn.Module):
         return anchors.to(pixels.device), strides.to(pixels.device)
 
 
-def peaks(scores: Tensor, height: int, width: int) -> Tensor:
-    """Scores [B, A] of a picture of `height` × `width`, 0 where a neighbour scores higher: one of the eight around on its
-    map, or the cell above or the four below on the next coarser and finer map.
+def first_of_each(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> tuple[Tensor, Tensor]:
+    """For boxes in descending score: the scores, 0 where a box of the same class with a higher score overlaps by more than
+    `iou`, sorted anew, and the order (B, N) that the boxes have to take.
 
-    Zhou, Wang, Krähenbühl: "Objects as Points", 2019, take peaks of one map for NMS; Wang et al.: "End-to-End Object Detection
-    with Fully Convolutional Network", CVPR 2021, filter across maps. No box is looked at: pooling is all it takes.
+    The Fast NMS of Bolya et al.: "YOLACT", ICCV 2019, sec. 4.2: one matrix of overlaps, no loop and no NMS operator. A box
+    that is dropped itself still drops others, which matters little where the choice has left few doubles.
     """
-    counts = [(height // stride) * (width // stride) for stride in STRIDES]
-    maps = [
-        part.unflatten(1, (1, height // stride, width // stride))
-        for part, stride in zip(scores.split(counts, dim=1), STRIDES, strict=True)
-    ]
-    kept = []
-    for level, own in enumerate(maps):
-        highest = F.max_pool2d(own, 3, 1, 1)
-        if level + 1 < len(maps):
-            highest = torch.maximum(highest, F.interpolate(maps[level + 1], scale_factor=2.0, mode="nearest"))
-        if level > 0:
-            highest = torch.maximum(highest, F.max_pool2d(maps[level - 1], 2, 2))
-        kept.append((own * (own >= highest)).flatten(1))
-    return torch.cat(kept, dim=1)
+    x1, y1, x2, y2 = boxes.unbind(dim=-1)
+    width = (torch.minimum(x2[:, :, None], x2[:, None]) - torch.maximum(x1[:, :, None], x1[:, None])).clamp(min=0)
+    height = (torch.minimum(y2[:, :, None], y2[:, None]) - torch.maximum(y1[:, :, None], y1[:, None])).clamp(min=0)
+    area, shared = (x2 - x1).clamp(min=0) * (y2 - y1).clamp(min=0), width * height
+    overlap = shared / (area[:, :, None] + area[:, None] - shared + 1e-7)
+    better = torch.ones(boxes.shape[1], boxes.shape[1], device=boxes.device).triu(1)
+    rivals = better * (labels[:, :, None] == labels[:, None])
+    sorted_scores, order = (scores * ((overlap * rivals).amax(dim=1) <= iou)).sort(dim=1, descending=True)
+    return sorted_scores, order
 
 
 def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> tuple[Tensor, Tensor]:
