@@ -99,7 +99,7 @@ TOLERANCES = {torch.float32: (1e-4, 1e-3), torch.float64: (1e-5, 1e-6)}
 
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     in_two_processes(one_of_two, str(tmp_path))
-    both = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    both = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
     for dtype, (relative, absolute) in TOLERANCES.items():
         alone = steps(slice(None), dtype)
         for found in both:
@@ -152,7 +152,7 @@ def test_facings_train_in_two_processes_equals_one(tmp_path: Path) -> None:
     squares = str(write_squares(tmp_path / "squares"))
     in_two_processes(facings_train, squares, str(tmp_path), free_port())
     alone = trained(squares, f"{tmp_path}/one", "data.batch_size=4", "test=true")
-    first, second = (torch.load(tmp_path / f"figures{rank}.pt") for rank in range(2))
+    first, second = (torch.load(tmp_path / f"figures{rank}.pt", weights_only=True) for rank in range(2))
     names = [name for name in alone if name != "minutes"]
     assert names and {n: first[n] for n in names} == pytest.approx({n: second[n] for n in names}, abs=0, nan_ok=True)
     assert {n: first[n] for n in names} == pytest.approx({n: alone[n] for n in names}, abs=1e-3, nan_ok=True)

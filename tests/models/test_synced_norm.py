@@ -69,7 +69,7 @@ def process(rank: int, folder: str) -> None:
 def test_two_processes_normalise_as_one(tmp_path: Path) -> None:
     multiprocessing.set_forkserver_preload(["facings.models.synced_norm"])  # imported once for both
     multiprocessing.start_processes(process, args=(str(tmp_path),), nprocs=2, start_method="forkserver")
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for kind in KINDS:
         torch.manual_seed(0)
         alone = passed(nn.Sequential(norm(kind)), kind, slice(None))
