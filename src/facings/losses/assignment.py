@@ -47,9 +47,7 @@ def task_aligned(
     """
     if len(objects) == 0:
         return _nothing(scores)
-    inside = _inside(anchors, objects)
-    overlap = pairwise_iou(objects, boxes) * inside
-    alignment = scores[:, labels].T.pow(alpha) * overlap.pow(beta) * inside
+    inside, overlap, alignment = _aligned(scores, boxes, anchors, objects, labels, alpha, beta)
     chosen = _best(alignment + inside * EPS, inside, top_k)
     contested = chosen.sum(dim=0) > 1
     if contested.any():
@@ -85,11 +83,10 @@ def one_to_one(
     """
     if len(objects) == 0:
         return _nothing(scores)
-    inside = _inside(anchors, objects)
-    overlap = pairwise_iou(objects, boxes) * inside
+    inside, overlap, alignment = _aligned(scores, boxes, anchors, objects, labels, alpha, beta)
     centres = (objects[:, :2] + objects[:, 2:]) / 2
     nearness = torch.exp(-2 * (torch.cdist(centres, anchors) / strides).square())
-    alignment = (scores[:, labels].T.pow(alpha) * overlap.pow(beta) + EPS) * nearness * inside
+    alignment = (alignment + EPS) * nearness * inside
     chosen = torch.zeros_like(inside)
     waiting = torch.ones(len(objects), dtype=torch.bool, device=scores.device)
     for _ in range(ROUNDS):
@@ -108,6 +105,15 @@ def one_to_one(
         waiting[holder[taken]] = False
         alignment[:, taken] = 0.0
     return _assignment(scores, labels, chosen, overlap * chosen)
+
+
+def _aligned(
+    scores: Tensor, boxes: Tensor, anchors: Tensor, objects: Tensor, labels: Tensor, alpha: float, beta: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(M, A) each: whether the anchor lies in the object, the IoU of its box with it, and s^α·u^β; 0 outside."""
+    inside = _inside(anchors, objects)
+    overlap = pairwise_iou(objects, boxes) * inside
+    return inside, overlap, scores[:, labels].T.pow(alpha) * overlap.pow(beta) * inside
 
 
 def _nothing(scores: Tensor) -> Assignment:
