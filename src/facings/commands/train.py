@@ -23,6 +23,7 @@ from facings.commands.inspection import TrainingBatchesSheet, write_inspection
 from facings.data.class_balance import balanced_weights
 from facings.errors import CheckpointError, ConfigError
 from facings.files import atomic_write
+from facings.tasks.allocator import keep_freed_memory
 from facings.tasks.batch_size import batches_of, find_batch_size
 from facings.tasks.callbacks import RecordConfig
 from facings.tasks.checkpoint import load_fitting_weights, load_weights, read_checkpoint
@@ -42,6 +43,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
     console = Console(quiet=not first)
     folder = run_folder(cfg)
     torch.set_float32_matmul_precision("high")
+    if not torch.cuda.is_available():
+        keep_freed_memory()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     automatic = OmegaConf.select(cfg, "data.batch_size") == "auto"
     data = instantiate(cfg.data, **({"batch_size": 1} if automatic else {}))
