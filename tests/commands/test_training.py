@@ -134,6 +134,17 @@ def test_too_crowded_for_the_detector_is_refused(tiny_data: Path, tmp_path: Path
         train(tmp_path, tiny_data, "task.module.top_k=3", base=TINY_DETECTOR)
 
 
+def test_annotations_that_would_spoil_the_training_are_refused(tiny_data: Path, tmp_path: Path) -> None:
+    content = json.loads((tiny_data / "synthetic" / "quickstart" / "instances_train.json").read_text())
+    again = [annotation | {"id": 10_000 + number} for number, annotation in enumerate(content["annotations"])]
+    doubled = tmp_path / "doubled.json"
+    doubled.write_text(json.dumps(content | {"annotations": content["annotations"] + again}))
+    words = [f"data.train.annotations={doubled}", "dry_run=true"]
+    with pytest.raises(DataError, match=r"doubled\.json: would spoil(.|\n)*lie on another box(.|\n)*check_data=false"):
+        train(tmp_path / "run", tiny_data, *words, base=TINY_DETECTOR)
+    assert train(tmp_path / "run", tiny_data, *words, "check_data=false", base=TINY_DETECTOR) == {}
+
+
 def test_truncated_training_picture_is_named(tiny_data: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     source = tiny_data / "synthetic" / "quickstart" / "recognition.csv"

@@ -21,7 +21,8 @@ from facings.commands.environment import command_line, write_environment
 from facings.commands.headlines import figures_json, training_claim
 from facings.commands.inspection import TrainingBatchesSheet, write_inspection
 from facings.data.class_balance import balanced_weights
-from facings.errors import CheckpointError, ConfigError
+from facings.data.doctor.quick import cheap_checks
+from facings.errors import CheckpointError, ConfigError, DataError
 from facings.files import atomic_write
 from facings.tasks.allocator import keep_freed_memory
 from facings.tasks.batch_size import batches_of, find_batch_size
@@ -48,6 +49,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     automatic = OmegaConf.select(cfg, "data.batch_size") == "auto"
     data = instantiate(cfg.data, **({"batch_size": 1} if automatic else {}))
+    if cfg.check_data and hasattr(data, "train_table"):
+        _refuse_spoiled(data)
     if hasattr(data, "labels"):
         with open_dict(cfg):
             cfg.labels = list(data.labels)
@@ -91,6 +94,16 @@ def run(cfg: DictConfig) -> dict[str, float]:
             folder=Path(cfg.paths.result_dir),
         )
     return figures
+
+
+def _refuse_spoiled(data: Any) -> None:
+    """Raises DataError where the annotations hold what would spoil the training in silence."""
+    if reasons := cheap_checks(data.train_table, test=data.val_table):
+        raise DataError(
+            f"{data.train_table.source}: would spoil the training:\n  "
+            + "\n  ".join(reasons)
+            + "\ntrain all the same with check_data=false"
+        )
 
 
 def build_model(cfg: DictConfig) -> nn.Module:
