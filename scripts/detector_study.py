@@ -39,10 +39,11 @@ from facings.benchmark.detector_study import (
     front_of,
     study_table,
 )
+from facings.benchmark.graph_latency import time_graphs
 from facings.benchmark.latency import DISTURBED
 from facings.benchmark.record import git_state, write_result
 from facings.benchmark.study_figure import draw_study, png
-from facings.benchmark.study_latency import median_time, time_graphs
+from facings.benchmark.turns import median_of
 from facings.commands.detection_records import Judged
 from facings.commands.train import best_checkpoint
 from facings.errors import ConfigError, FacingsError
@@ -243,7 +244,7 @@ def measure_latency(variants: Sequence[Variant], options: argparse.Namespace, co
     figures: Metrics = {DISTURBANCE: {"value": others}}
     for variant in variants:
         one = times[variant.graph]
-        figures |= {f"{variant.name}_ms": median_time(one), f"{variant.name}_gflop": {"value": one.gflop}}
+        figures |= {f"{variant.name}_ms": median_of(one.ms), f"{variant.name}_gflop": {"value": one.gflop}}
     atomic_write(options.logs / "latency.json", json.dumps(figures, indent=1) + "\n")
     if others > DISTURBED:
         console.print(f"[yellow]other programs took {others:.0%} of the processor: time it again[/]")

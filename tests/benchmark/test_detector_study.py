@@ -33,8 +33,9 @@ from facings.benchmark.detector_study import (
     pareto_front,
     study_table,
 )
+from facings.benchmark.graph_latency import time_graphs
 from facings.benchmark.study_figure import draw_study, png, text_box
-from facings.benchmark.study_latency import median_time, time_graphs
+from facings.benchmark.turns import median_of
 from facings.commands.composition import compose_verb
 from facings.errors import ConfigError
 
@@ -165,7 +166,7 @@ def test_graphs_of_several_sizes_are_timed_side_by_side(tmp_path: Path) -> None:
     times, others = time_graphs(graphs, rounds=7, warmup=1, advance=lambda: seen.append(1))
     assert len(seen) == 7 and 0 <= others <= 1 and list(times) == ["light", "heavy"]
     assert times["light"].gflop == pytest.approx(2 * 26 * 26 * 4 * 147 / 1e9)
-    light, heavy = median_time(times["light"]), median_time(times["heavy"])
+    light, heavy = median_of(times["light"].ms), median_of(times["heavy"].ms)
     assert light["low"] <= light["value"] == np.median(times["light"].ms) <= light["high"]
     assert light["value"] < heavy["value"]
 

@@ -25,9 +25,8 @@ from facings.benchmark.detector_baselines import (
     SLIM,
     Candidate,
     chosen,
-    median_of,
-    time_in_turn,
 )
+from facings.benchmark.turns import median_of, time_in_turn
 from facings.commands import detector_baselines
 from facings.commands.detector_baselines import Terms, first_difference, is_finished, obstacle, portable
 from facings.config import config_dir

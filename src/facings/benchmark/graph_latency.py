@@ -3,8 +3,6 @@
 Graphs of any origin: one picture goes in, whatever comes out is left alone.
 """
 
-import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +12,11 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.inliner
-import psutil
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from facings.benchmark.turns import time_in_turn
 from facings.errors import ConfigError
 from facings.metrics.bootstrap import bootstrap_interval
 from facings.runtime.session import Session
@@ -71,27 +69,35 @@ def compare_graphs(
     Raises ConfigError for a graph that is not one of pictures, BundleError for one that cannot be loaded.
     """
     rng = np.random.default_rng(seed)
-    gflops = {name: multiply_adds(path, size) * 2 / 1e9 for name, path in graphs.items()}
+    product = "matrix product"
+    gflops = {name: multiply_adds(path, size) * 2 / 1e9 for name, path in graphs.items()} | {
+        product: 2 * PEAK_SIDE**3 / 1e9
+    }
     runs = {name: _picture_run(path, size, threads, rng) for name, path in graphs.items()}
-    everything = [*runs.values(), _product_run(threads, rng)]
-    for run in everything:
-        for _ in range(warmup):
-            run()
-    ms = np.zeros((len(everything), rounds))
-    psutil.cpu_percent()
-    began, worked = time.perf_counter(), time.process_time()
-    for number in range(rounds):
-        for index in rng.permutation(len(everything)).tolist():
-            start = time.perf_counter()
-            everything[index]()
-            ms[index, number] = (time.perf_counter() - start) * 1000
-        advance()
-    wall = (time.perf_counter() - began) * (os.cpu_count() or 1)
-    others = psutil.cpu_percent() / 100 - (time.process_time() - worked) / wall
-    times = {name: GraphTimes(name, threads, ms[row], gflops[name]) for row, name in enumerate(runs)}
-    return Comparison(
-        times, GraphTimes("matrix product", threads, ms[-1], 2 * PEAK_SIDE**3 / 1e9), min(1.0, max(0.0, others))
-    )
+    runs[product] = _product_run(threads, rng)
+    ms, others = time_in_turn(runs, rounds=rounds, warmup=warmup, seed=seed, advance=advance)
+    times = {name: GraphTimes(name, threads, ms[name], gflops[name]) for name in runs}
+    return Comparison({name: times[name] for name in graphs}, times[product], others)
+
+
+def time_graphs(
+    graphs: Mapping[str, tuple[Path, int]],
+    *,
+    threads: int = 1,
+    rounds: int = 60,
+    warmup: int = 5,
+    seed: int = 0,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[dict[str, GraphTimes], float]:
+    """As `compare_graphs`, for graphs (name → file, side of its picture in pixels) that take pictures of their own size.
+
+    Times of each, and 0–1, what other programs took of the processor meanwhile.
+    """
+    rng = np.random.default_rng(seed)
+    gflops = {name: multiply_adds(path, size) * 2 / 1e9 for name, (path, size) in graphs.items()}
+    runs = {name: _picture_run(path, size, threads, rng) for name, (path, size) in graphs.items()}
+    ms, others = time_in_turn(runs, rounds=rounds, warmup=warmup, seed=seed, advance=advance)
+    return {name: GraphTimes(name, threads, ms[name], gflops[name]) for name in graphs}, others
 
 
 def ratio(times: GraphTimes, reference: GraphTimes, *, seed: int = 0) -> dict[str, float]:
@@ -199,14 +205,14 @@ def _read(path: Path) -> onnx.ModelProto:
         raise ConfigError(f"{path}: not an ONNX file ({fault})") from fault
 
 
-def _picture_run(path: Path, size: int, threads: int, rng: np.random.Generator) -> Callable[[], Any]:
+def _picture_run(path: Path, size: int, threads: int, rng: np.random.Generator) -> Callable[[int], Any]:
     shapes = _input_shapes(_read(path), path, size)
     session = Session(path, threads=threads)
     inputs = {session.inputs[0]: rng.random(shapes[0], np.float32)}
-    return lambda: session(**inputs)
+    return lambda _: session(**inputs)
 
 
-def _product_run(threads: int, rng: np.random.Generator) -> Callable[[], Any]:
+def _product_run(threads: int, rng: np.random.Generator) -> Callable[[int], Any]:
     """A float matrix product on ONNX Runtime, so that the peak is that of the same threads and the same library."""
     side = PEAK_SIDE
     weight = numpy_helper.from_array(rng.random((side, side), np.float32), "weight")
@@ -219,4 +225,4 @@ def _product_run(threads: int, rng: np.random.Generator) -> Callable[[], Any]:
         onnx.save(model, str(path))
         session = Session(path, threads=threads)
     inputs = {"rows": rng.random((side, side), np.float32)}
-    return lambda: session(**inputs)
+    return lambda _: session(**inputs)

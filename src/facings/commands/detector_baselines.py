@@ -23,9 +23,8 @@ from facings.benchmark.detector_baselines import (
     DENSE,
     OWN_LOSSES,
     Candidate,
-    median_of,
-    time_in_turn,
 )
+from facings.benchmark.turns import median_of, time_in_turn
 from facings.commands.application import run_verb, user_message
 from facings.commands.composition import check_overrides, compose_verb
 from facings.commands.detection_records import REPEATS, Judged, Metrics
