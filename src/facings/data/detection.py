@@ -16,6 +16,7 @@ from facings.data.frames import Frame, copy_paste, extents, mosaic
 from facings.data.outlines import identity_map
 from facings.data.samplers import Draw
 from facings.data.transforms.letterbox import letterbox, normalise
+from facings.data.transforms.seeding import seed_steps
 from facings.errors import DataError
 from facings.runtime.images import read_image
 from facings.tiles import Tiling
@@ -161,7 +162,7 @@ class DetectionDataset(Dataset[dict[str, Any]]):
 
 def augmented(frame: Frame, augmentation: A.Compose, seed: int) -> Frame:
     """The frame after a pipeline over `image`, `bboxes`, `labels` and `mask`; boxes fit the outlines that are left."""
-    augmentation.set_random_seed(seed)
+    seed_steps(augmentation, seed)
     # The pipeline carries object numbers for labels, so that the map and the attributes can follow the boxes it keeps.
     inputs = {"image": frame.image, "bboxes": frame.boxes, "labels": np.arange(len(frame))}
     if frame.identities is not None:
