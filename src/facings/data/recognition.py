@@ -3,6 +3,7 @@
 Knows nothing of losses or of how batches are drawn.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch.utils.data import Dataset
 
 from facings.data.samplers import Draw
 from facings.data.tables import RecognitionRow
+from facings.data.transforms.crop_compose import CropCompose
 from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import DataError
 from facings.runtime.crops import cut_crop
@@ -32,6 +34,21 @@ class CropReader:
 
     def __call__(self, row: RecognitionRow) -> NDArray[np.uint8]:
         """The crop (h, w, 3) uint8. Raises DataError for an unreadable picture or a box outside of it."""
+        image = self._picture(row)
+        return image if row.corners is None else cut_crop(image, np.array(row.corners, np.float32), self.margin)
+
+    def around(self, row: RecognitionRow, context: float) -> tuple[NDArray[np.uint8], NDArray[np.float64] | None]:
+        """The crop with what lies around it up to `context` times its sides, and where the crop proper lies in that: (4,) xyxy
+        in pixels; None where the row is a whole picture. Raises DataError as calling does."""
+        image = self._picture(row)
+        if row.corners is None:
+            return image, None
+        box = np.array(row.corners, np.float32)
+        margin = self.margin + context * (1 + 2 * self.margin)
+        inner, outer = _edges(box, self.margin, image), _edges(box, margin, image)
+        return cut_crop(image, box, margin), inner - np.tile(outer[:2], 2)
+
+    def _picture(self, row: RecognitionRow) -> NDArray[np.uint8]:
         image = self._decoded.get(row.path)
         if image is None:
             image = read_image(row.path)
@@ -46,14 +63,45 @@ class CropReader:
                 f"{row.path}: the box {row.box} of product {row.product_id!r} lies outside the picture "
                 f"({image.shape[1]} x {image.shape[0]})"
             )
-        return cut_crop(image, np.array([x, y, x + width, y + height], np.float32), self.margin)
+        return image
+
+
+def _edges(box: NDArray[np.float32], margin: float, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Where `cut_crop` cuts: (4,) xyxy, whole pixels."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = (float(value) for value in box)
+    wider, higher = (x2 - x1) * margin, (y2 - y1) * margin
+    left = np.clip(np.floor(x1 - wider), 0, width - 1)
+    top = np.clip(np.floor(y1 - higher), 0, height - 1)
+    right = np.clip(np.ceil(x2 + wider), left + 1, width)
+    bottom = np.clip(np.ceil(y2 + higher), top + 1, height)
+    return np.array([left, top, right, bottom])
+
+
+class OtherCrops(Sequence[NDArray[np.uint8]]):
+    """The crops of a dataset without what lies around them, read when asked for."""
+
+    def __init__(self, dataset: "RecognitionDataset") -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        crop, box = self.dataset._shrunk(int(index))
+        if box is None:
+            return crop
+        left, top, right, bottom = np.round(box).astype(int)
+        return crop[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
 class RecognitionDataset(Dataset[dict[str, Tensor]]):
-    """Rows as `{"crops": (3, S, S) float32, "labels": int64, "index": int64}`.
+    """Rows as `{"crops": (3, S, S) float32, "labels": int64, "index": int64}`, and, where `attributes` are named,
+    `"attributes"`: (A,) float32, 1 yes, 0 no, NaN unknown.
 
     With a `transform` (training) items are addressed by `Draw`s, whose seed fixes the augmentation; crops are kept in
-    memory, shrunk so that the shorter side is `cache_size` pixels (0 keeps nothing). Without, items are addressed by
+    memory, shrunk so that the shorter side is `cache_size` pixels (0 keeps nothing). A `CropCompose` may ask for what lies
+    around the crop, which is then kept too, and for other crops of the dataset. Without, items are addressed by
     index and pass the evaluation letterbox, bit for bit that of the exported graph.
     """
 
@@ -68,12 +116,18 @@ class RecognitionDataset(Dataset[dict[str, Tensor]]):
         margin: float,
         transform: A.Compose | None = None,
         cache_size: int = 0,
+        attributes: Sequence[str] = (),
     ) -> None:
+        self.attributes = tuple(attributes)
+        self.context = transform.context if isinstance(transform, CropCompose) else 0.0
+        self.others: Sequence[NDArray[np.uint8]] = ()
+        if isinstance(transform, CropCompose) and transform.others:
+            self.others = OtherCrops(self)
         self.rows, self.labels = tuple(rows), tuple(labels)
         self.image_size, self.mean, self.std = image_size, tuple(mean), tuple(std)
         self.transform, self.cache_size = transform, cache_size
         self.read = CropReader(margin)
-        self._cache: dict[int, NDArray[np.uint8]] = {}
+        self._cache: dict[int, tuple[NDArray[np.uint8], NDArray[np.float64] | None]] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -86,26 +140,40 @@ class RecognitionDataset(Dataset[dict[str, Tensor]]):
             if not isinstance(item, Draw):
                 raise TypeError("a training dataset is addressed by Draw(number, seed), so that augmentation repeats")
             self.transform.set_random_seed(item.seed)
-            square = self.transform(image=self._shrunk(index))["image"]
+            crop, box = self._shrunk(index)
+            square = self.transform(image=crop, box=box, others=self.others)["image"]
         pixels = normalise(square, self.mean, self.std)
-        return {
+        item_of = {
             "crops": torch.from_numpy(pixels),
             "labels": torch.tensor(self.labels[index]),
             "index": torch.tensor(index),
         }
+        if self.attributes:
+            known = self.rows[index].attributes
+            answers = [float(known[name]) if name in known else math.nan for name in self.attributes]
+            item_of["attributes"] = torch.tensor(answers, dtype=torch.float32)
+        return item_of
 
-    def _shrunk(self, index: int) -> NDArray[np.uint8]:
+    def _shrunk(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float64] | None]:
+        """The crop with its surroundings, and the crop proper in it (None: all of it)."""
         if index in self._cache:
             return self._cache[index]
-        crop = self.read(self.rows[index])
-        short = min(crop.shape[:2])
+        if self.context:
+            crop, box = self.read.around(self.rows[index], self.context)
+        else:
+            crop, box = self.read(self.rows[index]), None
+            if self.rows[index].box is not None:
+                box = np.array([0, 0, crop.shape[1], crop.shape[0]], np.float64)
+        short = min(crop.shape[:2]) if box is None else int(min(box[2:] - box[:2]))
         if self.cache_size and short > self.cache_size:
             scale = self.cache_size / short
             size = (max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale)))
+            if box is not None:
+                box = box * np.tile(np.array(size) / crop.shape[1::-1], 2)
             crop = np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
         if self.cache_size:
-            self._cache[index] = np.ascontiguousarray(crop)
-        return crop
+            self._cache[index] = np.ascontiguousarray(crop), box
+        return crop, box
 
     def warm(self) -> None:
         """Decode everything into the cache, picture by picture, before workers are forked."""

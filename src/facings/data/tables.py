@@ -6,7 +6,7 @@ Knows nothing of tensors or of any one dataset's layout.
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -23,7 +23,8 @@ class RecognitionRow:
     """One crop of one product.
 
     `path`: picture file. `box`: x, y, width, height in pixels of that picture, or None for the whole picture.
-    `category`: names from coarse to fine, may be empty.
+    `category`: names from coarse to fine, may be empty. `attributes`: yes-or-no properties, such as bagged or organic; one
+    that is not named is unknown.
     """
 
     path: Path
@@ -33,6 +34,8 @@ class RecognitionRow:
     category: tuple[str, ...] = ()
     box: tuple[float, float, float, float] | None = None
     camera_id: str = ""
+    # A mapping has no hash; rows that differ in nothing else may share one.
+    attributes: Mapping[str, bool] = field(default_factory=dict, hash=False)
 
     @property
     def corners(self) -> tuple[float, float, float, float] | None:
@@ -79,36 +82,42 @@ class RecognitionTable:
         return found
 
 
-def read_recognition_table(path: Path | str) -> RecognitionTable:
+def read_recognition_table(path: Path | str, attributes: Sequence[str] = ()) -> RecognitionTable:
     """Read the CSV of the contract (`COLUMNS`; the last three may be missing). Paths are relative to its folder.
 
+    `attributes`: columns beyond those of the contract to read as yes-or-no properties: 1, 0, or empty for unknown.
+
     Raises DataError for a missing file or column, an unknown role, a box that is not four numbers or has no area,
-    or a table without rows.
+    an attribute that is neither 0, 1 nor empty, or a table without rows.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such recognition table; expected a CSV with the columns {', '.join(COLUMNS)}")
     text = path.read_text(encoding="utf-8-sig")
     reader = csv.DictReader(io.StringIO(text))
-    missing = [name for name in COLUMNS[:4] if name not in (reader.fieldnames or ())]
+    missing = [name for name in (*COLUMNS[:4], *attributes) if name not in (reader.fieldnames or ())]
     if missing:
         raise DataError(f"{path}: lacks the column {missing[0]!r}; got {reader.fieldnames}")
-    rows = tuple(_parse(record, path, number) for number, record in _numbered(reader))
+    rows = tuple(_parse(record, path, number, attributes) for number, record in _numbered(reader))
     if not rows:
         raise DataError(f"{path}: the table has a header but no rows")
     return RecognitionTable(rows=rows, source=str(path))
 
 
 def write_recognition_table(rows: Iterable[RecognitionRow], path: Path) -> None:
-    """Write the rows as CSV, paths relative to the table's folder, whole or not at all."""
+    """Write the rows as CSV, paths relative to the table's folder, whole or not at all; attributes that any row has follow as
+    columns of their own, sorted by name."""
+    rows = list(rows)
+    attributes = sorted({name for row in rows for name in row.attributes})
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, *attributes])
     for row in rows:
         file = row.path.relative_to(path.parent) if row.path.is_relative_to(path.parent) else row.path
         box = "" if row.box is None else " ".join(f"{value:g}" for value in row.box)
         category = "/".join(row.category)
-        writer.writerow([file.as_posix(), row.product_id, row.split, row.role, category, box, row.camera_id])
+        answers = [str(int(row.attributes[name])) if name in row.attributes else "" for name in attributes]
+        writer.writerow([file.as_posix(), row.product_id, row.split, row.role, category, box, row.camera_id, *answers])
     atomic_write(path, buffer.getvalue())
 
 
@@ -116,7 +125,7 @@ def _numbered(reader: Iterable[dict[str, str]]) -> Iterator[tuple[int, dict[str,
     return enumerate(reader, start=2)
 
 
-def _parse(record: dict[str, str], path: Path, line: int) -> RecognitionRow:
+def _parse(record: dict[str, str], path: Path, line: int, attributes: Sequence[str]) -> RecognitionRow:
     role = (record["role"] or "").strip()
     if role not in get_args(Role):
         raise DataError(f"{path}, line {line}: role is {role!r}; expected one of {', '.join(get_args(Role))}")
@@ -130,7 +139,16 @@ def _parse(record: dict[str, str], path: Path, line: int) -> RecognitionRow:
         category=tuple(part for part in (record.get("category") or "").strip().split("/") if part),
         box=_parse_box(record.get("box") or "", path, line),
         camera_id=(record.get("camera_id") or "").strip(),
+        attributes=_parse_attributes(record, path, line, attributes),
     )
+
+
+def _parse_attributes(record: dict[str, str], path: Path, line: int, names: Sequence[str]) -> dict[str, bool]:
+    answers = {name: (record[name] or "").strip() for name in names}
+    for name, text in answers.items():
+        if text not in ("", "0", "1"):
+            raise DataError(f"{path}, line {line}: {name} is {text!r}; expected 1, 0, or nothing where it is not known")
+    return {name: text == "1" for name, text in answers.items() if text}
 
 
 def _parse_box(text: str, path: Path, line: int) -> tuple[float, float, float, float] | None:

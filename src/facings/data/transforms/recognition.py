@@ -6,8 +6,11 @@ Knows nothing of labels. Hue is left alone by default: colour tells one variety 
 import albumentations as A
 import cv2
 
+from facings.data.transforms.crop_compose import CropCompose, Step, check_shares
 from facings.data.transforms.letterbox import PAD_VALUE
 from facings.errors import ConfigError
+
+FILL = (PAD_VALUE, PAD_VALUE, PAD_VALUE)
 
 
 def training_transform(
@@ -24,7 +27,7 @@ def training_transform(
     blur: float = 0.1,
     noise: float = 0.1,
     erase: float = 0.25,
-) -> A.Compose:
+) -> CropCompose:
     """Albumentations pipeline, uint8 (H, W, 3) in, uint8 (size, size, 3) out.
 
     `scale`: share of the crop's area that is kept; `letterbox`: chance that the sides keep their proportion on a grey
@@ -34,12 +37,35 @@ def training_transform(
 
     Raises ConfigError where a share is outside 0–1 or the scale is empty.
     """
-    for name, value in {"letterbox": letterbox, "flip": flip, "blur": blur, "noise": noise, "erase": erase}.items():
-        if not 0 <= value <= 1:
-            raise ConfigError(f"transforms.{name}={value}: a probability lies between 0 and 1")
+    check_shares(letterbox=letterbox, flip=flip, blur=blur, noise=noise, erase=erase)
+    return CropCompose(
+        [
+            *geometry(size, scale, ratio, letterbox, flip, rotate_degrees),
+            colour_jitter(brightness, saturation, hue),
+            A.OneOf([A.MotionBlur(blur_limit=(3, 7)), A.GaussianBlur(blur_limit=(3, 5))], p=blur),
+            A.GaussNoise(std_range=(0.01, 0.05), p=noise),
+            A.CoarseDropout(
+                num_holes_range=(1, 1),
+                hole_height_range=(0.15, 0.45),
+                hole_width_range=(0.15, 0.45),
+                fill=FILL,
+                p=erase,
+            ),
+        ]
+    )
+
+
+def geometry(
+    size: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    letterbox: float,
+    flip: float,
+    rotate_degrees: float,
+) -> list[Step]:
+    """The steps from a crop of any size to a square. Raises ConfigError for an empty scale."""
     if not 0 < scale[0] <= scale[1] <= 1:
         raise ConfigError(f"transforms.scale={list(scale)}: expected 0 < smallest <= largest <= 1")
-    fill = (PAD_VALUE, PAD_VALUE, PAD_VALUE)
     stretched = A.RandomResizedCrop(
         size=(size, size), scale=tuple(scale), ratio=tuple(ratio), interpolation=cv2.INTER_AREA, p=1.0 - letterbox
     )
@@ -51,26 +77,19 @@ def training_transform(
         ],
         p=letterbox,
     )
-    return A.Compose(
-        [
-            A.Rotate(limit=rotate_degrees, border_mode=cv2.BORDER_REFLECT_101, p=0.5 if rotate_degrees else 0.0),
-            A.OneOf([stretched, boxed], p=1.0) if letterbox else stretched,
-            A.HorizontalFlip(p=flip),
-            A.ColorJitter(
-                brightness=(1 - brightness, 1 + brightness),
-                contrast=(1 - brightness, 1 + brightness),
-                saturation=(1 - saturation, 1 + saturation),
-                hue=(-hue, hue),
-                p=0.8,
-            ),
-            A.OneOf([A.MotionBlur(blur_limit=(3, 7)), A.GaussianBlur(blur_limit=(3, 5))], p=blur),
-            A.GaussNoise(std_range=(0.01, 0.05), p=noise),
-            A.CoarseDropout(
-                num_holes_range=(1, 1),
-                hole_height_range=(0.15, 0.45),
-                hole_width_range=(0.15, 0.45),
-                fill=fill,
-                p=erase,
-            ),
-        ]
+    return [
+        A.Rotate(limit=rotate_degrees, border_mode=cv2.BORDER_REFLECT_101, p=0.5 if rotate_degrees else 0.0),
+        A.OneOf([stretched, boxed], p=1.0) if letterbox else stretched,
+        A.HorizontalFlip(p=flip),
+    ]
+
+
+def colour_jitter(brightness: float, saturation: float, hue: float) -> Step:
+    """Largest relative changes; `brightness` is that of contrast too."""
+    return A.ColorJitter(
+        brightness=(1 - brightness, 1 + brightness),
+        contrast=(1 - brightness, 1 + brightness),
+        saturation=(1 - saturation, 1 + saturation),
+        hue=(-hue, hue),
+        p=0.8,
     )
