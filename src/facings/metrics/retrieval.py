@@ -1,9 +1,14 @@
-"""Retrieval against a gallery: exact, in chunks. Knows nothing of pictures or models."""
+"""Retrieval against a gallery: exact, in chunks. Knows nothing of pictures or models.
+
+The short form, for every epoch; `ranking` and `rank_figures` have all of it (CMC, mAP, classes, levels, large galleries).
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from facings.metrics.nearest import top_k
 
 Vectors = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -113,16 +118,8 @@ def _ranked(
 
     `own`: (q,) the view that each query may not find.
     """
-    similarities = queries @ gallery.T
-    if own is not None:
-        similarities[np.arange(len(queries)), own] = -np.inf
-    if depth < len(gallery):
-        nearest = np.argpartition(-similarities, depth - 1, axis=1)[:, :depth]
-        nearest.sort(axis=1)
-    else:
-        nearest = np.broadcast_to(np.arange(len(gallery)), similarities.shape)
-    order = np.argsort(-np.take_along_axis(similarities, nearest, axis=1), axis=1, kind="stable")
-    ranked: Labels = gallery_labels[np.take_along_axis(nearest, order, axis=1)]
+    left_out = None if own is None else (np.arange(len(own), dtype=np.int64), own)
+    ranked: Labels = gallery_labels[top_k(queries, gallery, depth, left_out=left_out).indices]
     return ranked
 
 
