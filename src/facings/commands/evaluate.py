@@ -1,7 +1,7 @@
 """`facings evaluate`: accuracy of a checkpoint through torch, or of a bundle through the store runtime."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +22,11 @@ from facings.commands.detection_details import detection_details, slices_table, 
 from facings.commands.environment import command_line, write_environment
 from facings.commands.headlines import figures_json
 from facings.commands.inspection import write_inspection
+from facings.commands.retrieval_details import write_retrieval
+from facings.commands.train import product_paths
 from facings.data.coco import CocoTable, read_coco
-from facings.data.tables import read_recognition_table
+from facings.data.doctor.retrieval_leaks import retrieval_leaks
+from facings.data.tables import RecognitionRow, read_recognition_table
 from facings.errors import ConfigError
 from facings.export.enrolment import embed_views, views_of_rows
 from facings.files import atomic_write, sha256
@@ -41,17 +44,22 @@ Figures = dict[str, float]
 
 
 class Evaluated(NamedTuple):
-    """Figures, COCO results of a detector, checksums of the data, the frames that the results are of, how they were cut."""
+    """Figures, COCO results of a detector, checksums of the data, the frames that the results are of, how they were cut;
+    an embedder's retrieval in detail, with the products of its labels."""
 
     figures: Figures
     predictions: list[dict[str, Any]]
     checksums: dict[str, str]
     frames: CocoTable | None
     tiling: Tiling | None
+    retrieval: dict[str, Any] | None = None
+    products: Sequence[str] = ()
 
 
 # What a checkpoint may name as its data: naming is running.
 DATA_TARGETS = ("facings.data.",)
+# How many queries that were given away are named; all are counted.
+LISTED = 10
 
 
 def run(cfg: DictConfig) -> Figures:
@@ -65,10 +73,8 @@ def run(cfg: DictConfig) -> Figures:
         raise ConfigError("annotations (COCO JSON) and images (the folder of its pictures) are given together")
     console = Console()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    if cfg.checkpoint:
-        figures, predictions, checksums, frames, tiling = evaluate_checkpoint(cfg)
-    else:
-        figures, predictions, checksums, frames, tiling = evaluate_bundle(cfg, console)
+    found = evaluate_checkpoint(cfg, console) if cfg.checkpoint else evaluate_bundle(cfg, console)
+    figures, predictions, checksums, frames, tiling = found[:5]
     folder = run_folder(cfg)
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_environment(folder, seed=int(cfg.seed), data=checksums, command=command_line("evaluate"))
@@ -79,6 +85,8 @@ def run(cfg: DictConfig) -> Figures:
         write_details(folder, tables)
         console.print(slices_table(tables))
         write_inspection(folder, frames, predictions, frames.labels)
+    if found.retrieval is not None:
+        write_retrieval(folder, found.retrieval, found.products)
     atomic_write(folder / "results.json", figures_json(figures))
     table = Table("figure", "value", title=str(cfg.checkpoint or cfg.bundle))
     for name, value in figures.items():
@@ -88,8 +96,9 @@ def run(cfg: DictConfig) -> Figures:
     return figures
 
 
-def evaluate_checkpoint(cfg: DictConfig) -> Evaluated:
-    """Figures, COCO results and frames (of a detector) and data checksums, through torch."""
+def evaluate_checkpoint(cfg: DictConfig, console: Console | None = None) -> Evaluated:
+    """Figures, COCO results and frames (of a detector) and data checksums, through torch. An embedder's queries that occur
+    in its gallery or its training are counted and named first."""
     kind, _ = checkpoint_config(cfg.checkpoint)
     model, config = load_model(cfg.checkpoint, kind, image_size=cfg.image_size)
     source = _data_config(cfg, kind, config)
@@ -106,14 +115,34 @@ def evaluate_checkpoint(cfg: DictConfig) -> Evaluated:
         settings = {key: trained[key] if cfg[key] is None else cfg[key] for key in ("branch", "top_k", "nms_iou")}
         task = DetectionTask(model, nn.Identity(), **_untrained(), **settings)
     else:
-        task = ReidTask(model, nn.Identity(), **_untrained(), coarse=data.coarse_labels())
+        settings = {"coarse": data.coarse_labels(), "paths": product_paths(data), "tta": cfg.tta}
+        task = ReidTask(model, nn.Identity(), **_untrained(), **settings)
+    leaks = _audit(data, console or Console(quiet=True)) if kind == "reid" and cfg.audit else {}
     trainer = pl.Trainer(
         accelerator="auto", devices=1, logger=False, enable_checkpointing=False, enable_model_summary=False
     )
     trainer.test(task, datamodule=data, verbose=False)
     if isinstance(task, DetectionTask):
         return Evaluated(dict(task.results), task.predictions, data.checksums(), data.test_table, data.tiling)
-    return Evaluated(dict(task.results), [], data.checksums(), None, None)
+    return Evaluated(
+        {**task.results, **leaks}, [], data.checksums(), None, None, task.report, [str(name) for name in data.products]
+    )
+
+
+def _audit(data: Any, console: Console) -> Figures:
+    """How many queries were given away: the same crop, or nearly, stands in the gallery or was trained on."""
+    asked = {_place(row) for row in data.test_rows}
+    # Rows may be asked that were also trained on, as when a training is asked about itself: that is plain, and no leak.
+    trained = [row for row in data.train_rows if _place(row) not in asked]
+    others = list({_place(row): row for row in [*trained, *data.gallery_rows]}.values())
+    audit = retrieval_leaks(data.test_rows, others)
+    for line in audit.lines(data.test_rows, others)[:LISTED]:
+        console.print(f"[yellow]{line}[/]")
+    return audit.figures()
+
+
+def _place(row: RecognitionRow) -> tuple[Any, ...]:
+    return row.path, row.box
 
 
 def evaluate_bundle(cfg: DictConfig, console: Console) -> Evaluated:
@@ -152,11 +181,15 @@ def _data_config(cfg: DictConfig, kind: str, config: Mapping[str, Any]) -> dict[
         query = {"split": cfg.table_split, "role": cfg.table_role}
         source |= {"train": gallery, "gallery": gallery, "val": query, "test": query}
         source["table"] = {"_target_": "facings.data.tables.read_recognition_table", "path": str(cfg.table)}
+    if kind == "reid":
+        rows = {"gallery": cfg.gallery, "test": cfg.queries}
+        source |= {name: OmegaConf.to_container(value) for name, value in rows.items() if value is not None}
+    if cfg.image_size is not None:
+        source["image_size"] = int(cfg.image_size)
     if kind == "detection":
         # Evaluation draws no batches of its own: what training wanted of the data need not hold for other data.
         source |= {"copy_paste": 0.0, "mosaic": 0.0}
         source |= {"class_agnostic": True} if cfg.class_agnostic else {}
-        source |= {"image_size": int(cfg.image_size)} if cfg.image_size is not None else {}
         source |= {"tiles": OmegaConf.to_container(cfg.tiles)} if cfg.tiles is not None else {}
     return source
 

@@ -20,6 +20,7 @@ from facings.commands.application import relaunchable, run_folder
 from facings.commands.environment import command_line, write_environment
 from facings.commands.headlines import figures_json, training_claim
 from facings.commands.inspection import TrainingBatchesSheet, write_inspection
+from facings.commands.retrieval_details import write_retrieval
 from facings.data.class_balance import balanced_weights
 from facings.data.doctor.quick import cheap_checks
 from facings.errors import CheckpointError, ConfigError, DataError
@@ -28,6 +29,7 @@ from facings.tasks.allocator import keep_freed_memory
 from facings.tasks.batch_size import batches_of, find_batch_size
 from facings.tasks.callbacks import RecordConfig
 from facings.tasks.checkpoint import load_fitting_weights, load_weights, read_checkpoint
+from facings.tasks.reid import ReidTask
 
 # What data.batch_size=auto never goes beyond.
 LARGEST_BATCH = 256
@@ -55,6 +57,9 @@ def run(cfg: DictConfig) -> dict[str, float]:
         with open_dict(cfg):
             cfg.labels = list(data.labels)
             cfg.num_classes = len(data.labels)
+    if cfg.task.name == "reid" and OmegaConf.select(cfg, "model.categories") is not None:
+        with open_dict(cfg):
+            cfg.model.categories.paths = product_paths(data)[: data.num_train_products]
     model = build_model(cfg)
     task = build_task(cfg, data, model)
     if automatic:
@@ -116,14 +121,22 @@ def build_task(cfg: DictConfig, data: Any, model: nn.Module) -> pl.LightningModu
     """The LightningModule around the model, its loss and its optimizer."""
     optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
     if cfg.task.name == "reid":
-        loss = instantiate(cfg.loss)(num_classes=data.num_train_products, embedding_size=model.dimension)
-        extra: dict[str, Any] = {"coarse": data.coarse_labels()}
+        trained = data.num_train_products
+        loss = instantiate(cfg.loss)(
+            num_classes=trained, embedding_size=model.dimension, categories=data.category_paths()[:trained]
+        )
+        extra: dict[str, Any] = {"coarse": data.coarse_labels(), "paths": product_paths(data)}
     else:
         loss = instantiate(cfg.loss, **_class_weights(cfg, data))
         extra = {}
     return instantiate(  # type: ignore[no-any-return]
         cfg.task.module, model=model, loss=loss, optimizer=optimizer, scheduler=scheduler, **extra
     )
+
+
+def product_paths(data: Any) -> list[list[str]]:
+    """Each product's categories from coarse to fine with its id last, in label order."""
+    return [[*path, product] for path, product in zip(data.category_paths(), data.products, strict=True)]
 
 
 def _class_weights(cfg: DictConfig, data: Any) -> dict[str, list[float]]:
@@ -260,7 +273,9 @@ def _final_figures(cfg: DictConfig, trainer: pl.Trainer, task: pl.LightningModul
 
 
 def _save_predictions(task: pl.LightningModule, data: Any, folder: Path, *, partial: bool) -> None:
-    """A detector's predictions of the test split, and what of them is worth a look."""
+    """A detector's predictions of the test split, and what of them is worth a look; an embedder's retrieval in detail."""
+    if isinstance(task, ReidTask) and task.report is not None:
+        write_retrieval(folder, task.report, data.products)
     predictions = getattr(task, "predictions", None)
     if predictions is None:
         return

@@ -56,14 +56,17 @@ def create_backbone(
     features_only: bool = False,
     out_indices: tuple[int, ...] | None = None,
     drop_path_rate: float = 0.0,
+    image_size: int | None = None,
 ) -> nn.Module:
     """A timm backbone without classifier.
 
     With `features_only` it returns a list of feature maps, one an entry of `out_indices` (`.feature_info` names
-    channels and strides); without, one map `[B, C, h, w]` before pooling (`.num_features` is C).
+    channels and strides); without, what timm has before its pooling: one map `[B, C, h, w]` (`.num_features` is C), or
+    of transformers tokens or a map in another order, see `as_map`.
 
     `pretrained`: "none"; "offline", ImageNet weights from an installed package (see `OFFLINE_WEIGHTS`); "hub",
-    timm's own download.
+    timm's own download. `image_size`: side in pixels of the pictures to come, for backbones that are built for one size;
+    where timm can, they take other sizes too (training crops are smaller). The others need no telling.
 
     Raises ConfigError for an unknown name or mode, or where a package is missing; CheckpointError where the weights'
     checksum is wrong.
@@ -82,10 +85,36 @@ def create_backbone(
             options["out_indices"] = tuple(out_indices)
     else:
         options |= {"num_classes": 0, "global_pool": ""}
-    model = timm.create_model(name, pretrained=pretrained == "hub", **options)
+    model = _create(name, pretrained == "hub", options, image_size)
     if pretrained == "offline":
         load_offline_weights(model, name)
     return model
+
+
+def as_map(backbone: nn.Module, features: Tensor) -> Tensor:
+    """What `backbone` gave before pooling as a map [B, C, h, w]: tokens [B, N, C] without class and register tokens become
+    [B, C, N, 1], [B, h, w, C] is turned about, and a map stays what it is."""
+    if features.ndim == 3:
+        prefix = int(getattr(backbone, "num_prefix_tokens", 0))
+        return features[:, prefix:].transpose(1, 2).unsqueeze(3)
+    if features.ndim == 4 and getattr(backbone, "output_fmt", "NCHW") == "NHWC":
+        return features.permute(0, 3, 1, 2)
+    return features
+
+
+def _create(name: str, download: bool, options: dict[str, Any], image_size: int | None) -> nn.Module:
+    """timm's model, built for `image_size` where its input has a fixed size."""
+    known = timm.get_pretrained_cfg(name)
+    if image_size is None or known is None or not known.fixed_input_size:
+        return timm.create_model(name, pretrained=download, **options)
+    options = options | {"img_size": image_size}
+    try:
+        return timm.create_model(name, pretrained=download, dynamic_img_size=True, **options)
+    except TypeError as fault:
+        # Not every family of fixed size takes other sizes as well; timm tells by the constructor alone.
+        if "dynamic_img_size" not in str(fault):
+            raise
+        return timm.create_model(name, pretrained=download, **options)
 
 
 def load_offline_weights(model: nn.Module, name: str) -> None:

@@ -6,12 +6,15 @@ Knows nothing of what the vector is for.
 import torch
 from torch import Tensor, nn
 
+from facings.errors import ConfigError
+
 
 class GeM(nn.Module):
     """Generalised mean over positions with a learnt exponent: p = 1 is the average, p → ∞ the maximum.
 
     Radenović, Tolias, Chum: "Fine-tuning CNN Image Retrieval with No Human Annotation", TPAMI 2018, eq. 3.
-    Here one exponent serves all channels, and values are clamped at `eps` (the paper's features are non-negative).
+    Here one exponent serves all channels, and values are clamped at `eps` (the paper's features are non-negative): of
+    backbones that end without ReLU, such as transformers, it sees the positive half only.
     """
 
     def __init__(self, p: float = 3.0, eps: float = 1e-6) -> None:
@@ -31,3 +34,36 @@ class AveragePooling(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """`features` [B, C, h, w] → [B, C]."""
         return features.float().mean(dim=(2, 3))
+
+
+class AttentionPooling(nn.Module):
+    """A mean over positions whose weights a learnt query gives, one for each of `heads` groups of channels.
+
+    Lee et al.: "Set Transformer", ICML 2019, pooling by multihead attention (PMA) with a single seed. What differs: with
+    one fixed query q the key projection folds into it (qᵀ·K·x = (Kᵀq)ᵀ·x), and the value projection into the linear layer
+    that follows, so that the queries are all there is to learn. Positions are layer-normalised before they are asked, and
+    the queries begin at zero: an untrained pooling is the mean.
+
+    `channels`: C of the map. Raises ConfigError where it cannot be shared out evenly among the heads.
+    """
+
+    def __init__(self, channels: int, *, heads: int = 8) -> None:
+        super().__init__()
+        if heads < 1 or channels % heads:
+            raise ConfigError(f"pooling.heads={heads}: expected a divisor of the backbone's {channels} channels")
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.queries = nn.Parameter(torch.zeros(heads, channels))
+
+    def weights(self, features: Tensor) -> Tensor:
+        """`features` [B, C, h, w] → [B, heads, h·w] float32, each row sums to 1: where each head looks."""
+        positions = self.norm(features.float().flatten(2).transpose(1, 2))
+        scores = positions @ self.queries.float().t() / positions.shape[2] ** 0.5
+        return scores.transpose(1, 2).softmax(dim=2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`features` [B, C, h, w] → [B, C]. In float32, as the other poolings are."""
+        with torch.autocast(features.device.type, enabled=False):
+            weights = self.weights(features)
+            values = features.float().flatten(2).unflatten(1, (self.heads, -1))
+            return (values * weights.unsqueeze(2)).sum(dim=3).flatten(1)
