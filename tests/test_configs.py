@@ -26,7 +26,7 @@ OPTIONS = sorted(
     for path in folder.glob("*.yaml")
 )
 # Built with data or a model that only a run has; composed here, built by the training tests.
-NEEDS_A_RUN = {"data", "debug", "paths", "hydra", "task", "benchmark_data", "trainer", "logger"}
+NEEDS_A_RUN = {"data", "debug", "paths", "hydra", "task", "benchmark_data", "trainer", "logger", "quantization"}
 
 
 @pytest.mark.parametrize("verb", HYDRA_VERBS)
@@ -57,7 +57,7 @@ def test_every_experiment_composes_and_its_model_builds(experiment: str, tmp_pat
 def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Path) -> None:
     if option in ("rtdetr", "dfine"):
         pytest.importorskip("transformers", reason="pip install 'facings[transformers]'")
-    verb = {"benchmark_data": "benchmark", "dataset": "prepare"}.get(group, "train")
+    verb = {"benchmark_data": "benchmark", "dataset": "prepare", "quantization": "export"}.get(group, "train")
     if group in ("paths", "hydra"):
         pytest.skip("part of every verb, composed above")
     words = [f"{group}={option}"]

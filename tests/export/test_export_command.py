@@ -41,9 +41,14 @@ def test_bundle_is_as_the_contract_says(tiny_shop: TinyShop) -> None:
     assert manifest["detector"]["labels"] == ["packaged", "produce"]
     report = json.loads((bundle / "report.json").read_text())
     assert set(report["parity"]) == {
-        "pixels", "transform", "scores", "detections_without_twin", "crops", "embeddings"
+        "pixels", "transform", "scores", "detections_without_twin", "batched_detections_without_twin", "crops", "embeddings",
+        "batched_embeddings",
     }  # fmt: skip
     assert all(p["difference"] <= p["tolerance"] and p["count"] >= 0 for p in report["parity"].values())
+    decided = report["decisions"]["float32"]
+    assert decided["agreement"] >= 0.999 or decided["items"] - decided["agreeing"] <= 1
+    assert {"picture 0", "square", "wide", "tall", "tiny", "4k"} <= set(decided["pictures"])
+    assert report["quantization"] is None and report["siblings"] == {} and "openvino" in report
     assert report["latency"]["stages"]["total"]["p50"] > 0 and report["latency"]["peak_mib"] > 0
     assert not [p for p in bundle.rglob("*") if p.suffix in (".pkl", ".ckpt", ".pth")]
     card = (bundle / "MODEL_CARD.md").read_text()

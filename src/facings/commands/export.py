@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from facings.benchmark.latency import measure_latency
 from facings.benchmark.record import git_state, machine
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
+from facings.commands.quantization import add_siblings, check_quantization, quantization_report, wants_siblings
 from facings.data.coco import read_coco
 from facings.data.tables import RecognitionTable, read_recognition_table
 from facings.data.taxonomy import bare_taxonomy, read_taxonomy, taxonomy_content
 from facings.errors import BundleError, CheckpointError, ConfigError, DataError
 from facings.export.bundle import manifest_of, seal, shrink, write_golden, write_graphs, write_json
+from facings.export.decision_parity import compare_decisions, require_agreement, shaped_pictures
 from facings.export.enrolment import (
     View,
     create_gallery,
@@ -37,6 +39,7 @@ from facings.export.enrolment import (
 from facings.export.model_card import licences, model_card, training_record
 from facings.export.networks import OPSETS, DetectorGraph, Network
 from facings.export.parity import StageParity, as_report, measure_parity, require, tolerances
+from facings.export.precision_gate import Verdict
 from facings.files import atomic_folder, atomic_write, sha256
 from facings.runtime.bundle import Bundle
 from facings.runtime.cli import find_pictures
@@ -92,7 +95,7 @@ def run(cfg: DictConfig) -> Path:
             recognizer = Recognizer(Bundle.open(beside), threads=cfg.threads)
             parity = measure_parity(
                 recognizer,
-                images,
+                [*images, *shaped_pictures(images[0]).values()],
                 detector=detector.network if detector else None,
                 embedder=embedder.network if embedder else None,
                 limits=limits,
@@ -100,13 +103,25 @@ def run(cfg: DictConfig) -> Path:
         console.print(parity_table(parity))
         require(parity)
         gallery = _gallery(recognizer, enrolment, console) if embedder is not None else None
-        recognizer = Recognizer(Bundle.open(beside), threads=cfg.threads)
+        verdicts: dict[str, Verdict] = {}
+        if wants_siblings(cfg):
+            verdicts = add_siblings(beside, cfg, manifest, enrolment.calibration, console)
+            seal(beside, manifest)
+        with console.status("comparing decisions …"):
+            bundle = Bundle.open(beside, precision="float32")
+            networks = {role: part.network for role, part in trained.items()}
+            decided = compare_decisions(bundle, networks, images, limits, threads=cfg.threads)
+        require_agreement(decided.agreements["float32"])
         golden = [shrink(image, int(cfg.golden.longest)) for image in images[: int(cfg.golden.count)]]
-        write_golden(beside, recognizer, golden, limits=limits)
+        siblings: dict[str, tuple[Recognizer, Mapping[str, float]]] = {
+            name: (Recognizer(bundle.at(name)), decided.limits[name]) for name in bundle.precisions[1:]
+        }
+        write_golden(beside, Recognizer(bundle, threads=cfg.threads), golden, limits=limits, siblings=siblings)
         seal(beside, manifest)
         with console.status("measuring the latency …"):
             latency = _latency(beside, cfg, pictures)
-        _write_papers(beside, cfg, manifest, trained, parity, latency, gallery)
+        more = decided.report | quantization_report(cfg, verdicts)
+        _write_papers(beside, cfg, manifest, trained, parity, latency, gallery, more)
         seal(beside, manifest)
         with console.status("verifying …"):
             checks = verify(beside, threads=cfg.threads)
@@ -163,6 +178,7 @@ def _check_settings(cfg: DictConfig) -> Path:
     for text in cfg.licences:
         _licence(text)
     _tiling(cfg)
+    check_quantization(cfg)
     target = Path(cfg.output) / f"{cfg.name}-{cfg.version}"
     if target.exists() and not cfg.overwrite and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"{target}: exists already; choose another version, or --overwrite")
@@ -336,8 +352,9 @@ def _write_papers(
     parity: Sequence[StageParity],
     latency: dict[str, Any] | None,
     gallery: Gallery | None,
+    more: dict[str, Any],
 ) -> None:
-    """report.json, LICENCES.json, train_config.yaml and MODEL_CARD.md."""
+    """report.json (with what `more` holds), LICENCES.json, train_config.yaml and MODEL_CARD.md."""
     training = {
         role: {
             "experiment": str(part.config.get("run_name")),
@@ -352,6 +369,7 @@ def _write_papers(
         "schema": "facings.report/1",
         "training": training,
         "parity": as_report(parity),
+        **more,
         "latency": latency,
         "machine": machine(),
         "commit": git_state(),

@@ -38,6 +38,11 @@ GOLDEN_STAGES = (
     "crop_boxes", "crops", "embeddings", "items", "similarities",
 )  # fmt: skip
 
+# Of these, what comes out of a network or behind one, and so depends on its precision.
+NETWORK_STAGES = tuple(name for name in GOLDEN_STAGES if name not in ("pixels", "transform", "crop_boxes", "crops"))
+# Bundles with files of several precisions; a reader of facings.bundle/1 runs their float32 files.
+SCHEMA, SCHEMA_OF_SIBLINGS = "facings.bundle/1", "facings.bundle/1.1"
+
 
 def write_graphs(
     folder: Path, *, detector: Network | None, embedder: Network | None, opset: int, candidates: int
@@ -71,26 +76,51 @@ def graph_entry(path: Path) -> dict[str, Any]:
     }
 
 
+def add_sibling(graphs: Mapping[str, dict[str, Any]], role: str, precision: str, path: Path, *, auto: bool) -> None:
+    """Name the file `path`, which lies beside the graph of `role`, in bundle.json's `graphs`. `auto`: run it by default."""
+    entry = graph_entry(path)
+    graphs[role].setdefault("precisions", {})[precision] = {
+        name: entry[name] for name in ("file", "sha256", "opset", "ir_version")
+    }
+    if auto:
+        graphs[role]["auto"] = precision
+
+
 def write_golden(
-    folder: Path, recognizer: Recognizer, images: Sequence[NDArray[np.uint8]], *, limits: Mapping[str, float]
+    folder: Path,
+    recognizer: Recognizer,
+    images: Sequence[NDArray[np.uint8]],
+    *,
+    limits: Mapping[str, float],
+    siblings: Mapping[str, tuple[Recognizer, Mapping[str, float]]] | None = None,
 ) -> None:
-    """Pictures without loss, the tensors at every stage, and the decisions, with the tolerances to compare by."""
+    """Pictures without loss, the tensors at every stage, and the decisions, with the tolerances to compare by.
+
+    `recognizer` runs the bundle in float32, which is the truth. `siblings`: precision → the same bundle at that precision,
+    and the tolerances of its own tensors; what it has in common with float (pictures, pixels, crops) is not kept twice.
+    """
     home = folder / "golden"
     home.mkdir(exist_ok=True)
-    samples = []
+    samples, others = [], {name: list[dict[str, Any]]() for name in siblings or {}}
     for number, image in enumerate(images):
+        name = f"{number:03d}"
         stages = recognizer.stages(image)
-        arrays = {}
-        for stage in ("image", *(name for name in GOLDEN_STAGES if name in stages)):
-            arrays[stage] = f"{number:03d}.{stage}.npy"
-            np.save(home / arrays[stage], stages[stage], allow_pickle=False)
-        decision = recognizer.recognize(image).to_dict()
-        samples.append({"name": f"{number:03d}", "arrays": arrays, "decision": decision})
+        arrays = _save_stages(home, name, {s: stages[s] for s in ("image", *GOLDEN_STAGES) if s in stages})
+        samples.append({"name": name, "arrays": arrays, "decision": recognizer.recognize(image).to_dict()})
+        for precision, (other, _) in (siblings or {}).items():
+            found = other.stages(image, crop_boxes=stages.get("crop_boxes"))
+            own = _save_stages(home, f"{name}.{precision}", {s: found[s] for s in NETWORK_STAGES if s in found})
+            decision = other.recognize(image).to_dict()
+            others[precision].append({"name": name, "arrays": arrays | own, "decision": decision})
     index = {
         "schema": "facings.golden/1",
         "gallery_version": recognizer.gallery.version if recognizer.gallery is not None else None,
         "tolerances": dict(limits),
         "samples": samples,
+        "precisions": {
+            precision: {"tolerances": dict(own_limits), "samples": others[precision]}
+            for precision, (_, own_limits) in (siblings or {}).items()
+        },
         "files": {path.name: sha256(path) for path in sorted(home.glob("*.npy"))},
     }
     write_json(home / "index.json", index)
@@ -103,7 +133,9 @@ def seal(folder: Path, manifest: Mapping[str, Any]) -> None:
         for role, name in FILE_NAMES.items()
         if (folder / name).is_file()
     }
-    write_json(folder / "bundle.json", {"schema": "facings.bundle/1", **manifest, "files": files})
+    several = any("precisions" in graph for graph in manifest["graphs"].values())
+    schema = SCHEMA_OF_SIBLINGS if several else SCHEMA
+    write_json(folder / "bundle.json", {"schema": schema, **manifest, "files": files})
     lines = [f"{sha256(folder / name)}  {name}\n" for name in covered_files(folder)]
     (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
 
@@ -143,6 +175,13 @@ def shrink(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
 def write_json(path: Path, content: Any) -> None:
     """Readable JSON."""
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _save_stages(home: Path, name: str, stages: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """Write `NAME.STAGE.npy` files; returns stage → file."""
+    for stage, values in stages.items():
+        np.save(home / f"{name}.{stage}.npy", values, allow_pickle=False)
+    return {stage: f"{name}.{stage}.npy" for stage in stages}
 
 
 def _port(value: onnx.ValueInfoProto) -> dict[str, Any]:

@@ -17,9 +17,12 @@ from facings.errors import BundleError
 from facings.export.networks import DetectorGraph, Network
 from facings.runtime.crops import cut_crop
 from facings.runtime.recognizer import Recognizer
+from facings.runtime.session import Session
 from facings.runtime.verify import OF_BOXES, RELEVANT, largest_difference, unmatched_detections
 
 Image = NDArray[np.uint8]
+# Pictures that go through a graph at once: enough to see that a batch is no mixture, little enough for any memory.
+BATCH = 4
 # Pixels may be one of 255 levels apart; the others leave float32 ten times its error through a deep network.
 TOLERANCES = {
     "transform": 1e-6, "boxes": 0.5, "scores": 1e-3, "coefficients": 1e-3, "prototypes": 1e-3, "attributes": 1e-3,
@@ -70,7 +73,7 @@ def measure_parity(
 
     def compared(stage: str, ours: Sequence[NDArray[Any]], theirs: Sequence[NDArray[Any]]) -> None:
         difference = max(largest_difference(a, b) for a, b in zip(ours, theirs, strict=True))
-        stages.append(StageParity(stage, difference, limits[stage], sum(a.size for a in ours)))
+        stages.append(StageParity(stage, difference, limits[stage.removeprefix("batched_")], sum(a.size for a in ours)))
 
     if detector is not None:
         prepared = [letterbox(image, detector.image_size) for image in images]
@@ -81,6 +84,7 @@ def measure_parity(
         outputs = _torch(detector.model, np.concatenate([f["pixels"] for f in found]))
         tensors = dict(zip(detector.model.outputs, outputs, strict=True))
         stages += _detection_parity(recognizer, tensors, found, limits)
+        stages.append(_batch_parity(recognizer, found, limits))
         if "prototypes" in tensors:
             compared("prototypes", list(tensors["prototypes"]), [f["prototypes"][0] for f in found])
     if embedder is not None:
@@ -99,6 +103,8 @@ def measure_parity(
         crops = np.concatenate([f["crops"] for f in cut])
         (embeddings,) = _torch(embedder.model, crops)
         compared("embeddings", [embeddings], [recognizer.embed_crops(crops)])
+        singly = np.concatenate([recognizer.embed_crops(crop[None]) for crop in crops])
+        compared("batched_embeddings", [singly], [recognizer.embed_crops(crops)])
     return stages
 
 
@@ -139,6 +145,23 @@ def _detection_parity(
         StageParity("scores", difference, given["scores"], int(seen.sum())),
         StageParity("detections_without_twin", float(lost), 0.0, count),
     ]
+
+
+def _batch_parity(
+    recognizer: Recognizer, found: Sequence[Mapping[str, NDArray[Any]]], limits: Mapping[str, float]
+) -> StageParity:
+    """The graph with several pictures at once against itself with one at a time."""
+    detector = Session(recognizer.bundle.graph_path("detector"))
+    given = {name: float(limits[name]) for name in ("boxes", "scores", *OF_BOXES) if name in limits}
+    least = recognizer.bundle.postprocess.score_threshold * RELEVANT
+    lost = count = 0
+    for start in range(0, len(found), BATCH):
+        part = found[start : start + BATCH]
+        together = detector(pixels=np.concatenate([f["pixels"] for f in part]))
+        singly = {name: np.concatenate([f[name] for f in part]) for name in together}
+        lost += unmatched_detections(singly, together, least=least, tolerances=given)
+        count += int((singly["scores"] >= least).sum())
+    return StageParity("batched_detections_without_twin", float(lost), 0.0, count)
 
 
 def _torch(model: nn.Module, batch: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
