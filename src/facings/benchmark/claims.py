@@ -90,6 +90,32 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         "that was planted, and in the sound set itself none.",
         {"kinds_planted": None, "kinds_found": None, "false_alarms": None},
     ),
+    "emb-scale": (
+        "50,000 queries against 1,000,000 views of made-up vectors, read from a file on disk: the exact place of every right view "
+        "(R@k, CMC, mAP, mAP@R) and the 100 nearest of each query; a random sample equals brute force.",
+        {"peak_gib": "GiB", "minutes": MIN},
+    ),
+    "turn-speed": (
+        "Enrolling a product from 8 photos beyond the embedding itself (95th percentile), a commit to a gallery of 100,000 "
+        "views, and an exact search in it.",
+        {"enroll8_p95_seconds": "s", "commit_seconds_1e5": "s", "search_ms_1e5": "ms"},
+    ),
+    "turn-standard": (
+        "20 days with 30 % of the gallery replaced a day, 4 photos a product, no training and no tuning: how far the rate at which "
+        "goods that are not enrolled are accepted lies from the chosen one, relative to it; the absolute difference of each shop's "
+        "mean over its days, averaged over shops that draw their goods anew. Beside it a cosine threshold tuned on day 0.",
+        {"relative_error": None, "fixed_threshold_relative_error": None},
+    ),
+    "turn-coverage": (
+        'The same turnover with 8 photos a product, goods that are not enrolled among the queries: the truth, or "not enrolled", '
+        "lies in the answer set; products in the set, and the right one among the first 3 candidates, of enrolled goods.",
+        {"coverage": None, "set_size": None, "picklist3": None},
+    ),
+    "turn-backoff": (
+        "Each answer at the deepest level of the category tree that can be vouched for: right at that level, where silence counts "
+        "as right; leaf_share are answers with a product, silent_share those with nothing.",
+        {"correct_at_level": None, "leaf_share": None, "correct_when_said": None, "silent_share": None},
+    ),
     "det-metric-speed": (
         "The COCO figures of 500 pictures of 150 objects and 300 detections: how many times as fast as pycocotools, in one run, "
         "and how far the figures are apart.",

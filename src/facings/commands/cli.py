@@ -24,6 +24,7 @@ RUNTIME_VERBS = {
     "predict": "recognise the products in pictures",
     "enroll": "add a product to a bundle's gallery from a few photos",
     "remove": "take a product out of a bundle's gallery",
+    "gallery": "versions of a bundle's gallery: log, diff, rollback, retire, restore, check, prune",
     "verify": "check a bundle: checksums, schema, operators, golden samples",
 }
 

@@ -6,9 +6,9 @@ the checksum of its manifest, the manifest those of its files. One changed byte 
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal, get_args
 
 from facings.errors import BundleError, ConfigError
 from facings.files import sha256
@@ -19,10 +19,16 @@ from facings.tiles import Tiling
 SCHEMA = "facings.bundle"
 SCHEMA_MAJOR = 1
 ROLES = ("preprocess", "detector", "crop", "embedder", "match")
+# Graphs that may have siblings of less precision, and the precisions there are. `auto` is what the exporter chose.
+NETWORKS = ("detector", "embedder")
+Precision = Literal["auto", "float32", "int8", "float16"]
+SIBLINGS: tuple[Precision, ...] = ("int8", "float16")
 FILES = ("postprocess", "taxonomy", "golden", "report", "model_card", "licences", "train_config")
 MAX_FILE_BYTES = 2 << 30
 MAX_JSON_BYTES = 64 << 20
 MAX_FILES = 10_000
+# Each commit adds a version's few files.
+MAX_GALLERY_FILES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -42,19 +48,26 @@ class Postprocess:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A checked bundle. `manifest`: content of bundle.json; `taxonomy`: product id → name, category, GTIN, PLU, sold_by."""
+    """A checked bundle. `manifest`: content of bundle.json; `taxonomy`: product id → name, category, GTIN, PLU, sold_by;
+    `precision`: which of a network's files is run."""
 
     path: Path
     manifest: dict[str, Any]
     postprocess: Postprocess
     taxonomy: dict[str, dict[str, Any]]
+    precision: Precision = "auto"
 
     @classmethod
-    def open(cls, path: Path | str, *, check: bool = True) -> "Bundle":
-        """Read and check the folder. `check=False` skips the checksums alone (for one that was checked a moment ago).
+    def open(cls, path: Path | str, *, check: bool = True, precision: Precision = "auto") -> "Bundle":
+        """Read and check the folder, all precisions of it. `check=False` skips the checksums alone (for one that was
+        checked a moment ago).
+
+        `precision`: `auto` runs what the exporter found both accurate and faster; `float32` the networks as trained; `int8`
+        or `float16` the sibling where a network has one (else float32).
 
         Raises BundleError: a missing or changed file, an unknown schema, a path or link that leaves the folder, a
-        non-standard operator, external data, a gallery of another embedder, a field that is missing or of a wrong type.
+        non-standard operator, external data, a gallery of another embedder, a field that is missing or of a wrong type, a
+        precision that no graph has.
         """
         folder = Path(path)
         if not (folder / "bundle.json").is_file():
@@ -73,17 +86,41 @@ class Bundle:
         bundle = cls(folder, manifest, _postprocess(post, folder), products)
         if bundle.has("embedder") and (folder / "gallery" / "CURRENT").is_file():
             bundle.gallery()
-        return bundle
+        return bundle.at(precision)
+
+    def at(self, precision: Precision) -> "Bundle":
+        """The same bundle at another precision. Raises BundleError for one that it does not have."""
+        if precision not in get_args(Precision):
+            raise BundleError(f"precision is {precision!r}; expected one of {', '.join(get_args(Precision))}")
+        if precision not in ("auto", *self.precisions):
+            raise BundleError(
+                f"{self.path}: has no {precision} graph, only {', '.join(self.precisions)}; "
+                f"`facings export … quantization={precision}` makes one"
+            )
+        return replace(self, precision=precision)
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """What can be asked for: `float32`, and the siblings that some graph has."""
+        graphs = self.manifest["graphs"].values()
+        return ("float32", *(name for name in SIBLINGS if any(name in g.get("precisions", {}) for g in graphs)))
+
+    def precision_of(self, role: str) -> str:
+        """The precision in which the graph of a role is run."""
+        entry = self.manifest["graphs"][role]
+        wanted = str(entry.get("auto", "float32")) if self.precision == "auto" else self.precision
+        return wanted if wanted in entry.get("precisions", {}) else "float32"
 
     def has(self, role: str) -> bool:
         """Whether the bundle holds the graph of a role."""
         return role in self.manifest["graphs"]
 
     def graph_path(self, role: str) -> Path:
-        """The ONNX file of a role. Raises BundleError when there is none."""
+        """The ONNX file of a role, at this precision. Raises BundleError when there is none."""
         if not self.has(role):
             raise BundleError(f"{self.path}: has no {role} graph; it has {', '.join(self.manifest['graphs'])}")
-        return self.path / str(self.manifest["graphs"][role]["file"])
+        entry, precision = self.manifest["graphs"][role], self.precision_of(role)
+        return self.path / str((entry if precision == "float32" else entry["precisions"][precision])["file"])
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -103,6 +140,7 @@ class Bundle:
 
     @property
     def embedder_sha256(self) -> str:
+        """Of the float32 file: siblings stand for the same embedder, within what the exporter allowed them to lose."""
         return str(self.manifest["graphs"]["embedder"]["sha256"])
 
     def gallery(self) -> Gallery:
@@ -142,15 +180,18 @@ def safe_member(folder: Path, name: Any) -> Path:
 
 def _check_tree(folder: Path) -> None:
     """No links, nothing but files and folders, no member beyond the limits."""
-    for count, path in enumerate(folder.rglob("*"), start=1):
+    own = gallery = 0
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder).parts[0] == "gallery"
+        own, gallery = own + (not inside), gallery + inside
         if path.is_symlink():
             raise BundleError(f"{path}: is a link; a bundle holds plain files only")
         if not path.is_dir() and not path.is_file():
             raise BundleError(f"{path}: is neither a file nor a folder")
         if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
             raise BundleError(f"{path}: {path.stat().st_size} bytes; at most {MAX_FILE_BYTES}")
-        if count > MAX_FILES:
-            raise BundleError(f"{folder}: more than {MAX_FILES} members")
+        if own > MAX_FILES or gallery > MAX_GALLERY_FILES:
+            raise BundleError(f"{folder}: more than {MAX_FILES} members, or {MAX_GALLERY_FILES} in its gallery")
 
 
 def covered_files(folder: Path) -> list[str]:
@@ -196,7 +237,10 @@ def _check_members(folder: Path, manifest: dict[str, Any]) -> None:
     for required in ("postprocess", "taxonomy"):
         if required not in files:
             raise BundleError(f"{folder}/bundle.json: 'files' lacks {required!r}")
-    for role, entry in [*graphs.items(), *files.items()]:
+    entries = [*graphs.items(), *files.items()]
+    for role, entry in graphs.items():
+        entries += [(f"{role} {name}", sibling) for name, sibling in _siblings(role, entry, folder).items()]
+    for role, entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str):
             raise BundleError(f"{folder}/bundle.json: entry {role!r} lacks file or sha256")
         path = safe_member(folder, entry.get("file"))
@@ -207,12 +251,30 @@ def _check_members(folder: Path, manifest: dict[str, Any]) -> None:
     for role, entry in graphs.items():
         if role not in ROLES:
             raise BundleError(f"{folder}/bundle.json: unknown graph role {role!r}; known are {', '.join(ROLES)}")
-        facts = check_portable(folder / entry["file"])
-        if facts.ir_version != entry.get("ir_version") or facts.opsets.get("") != entry.get("opset"):
-            raise BundleError(
-                f"{folder}/{entry['file']}: IR {facts.ir_version}, opset {facts.opsets.get('')}; bundle.json says "
-                f"{entry.get('ir_version')}, {entry.get('opset')}"
-            )
+        for file in (entry, *_siblings(role, entry, folder).values()):
+            facts = check_portable(folder / file["file"])
+            if facts.ir_version != file.get("ir_version") or facts.opsets.get("") != file.get("opset"):
+                raise BundleError(
+                    f"{folder}/{file['file']}: IR {facts.ir_version}, opset {facts.opsets.get('')}; bundle.json says "
+                    f"{file.get('ir_version')}, {file.get('opset')}"
+                )
+
+
+def _siblings(role: str, entry: Any, folder: Path) -> dict[str, Any]:
+    """A graph's files of other precision; bundles from before there were any have none."""
+    siblings = entry.get("precisions", {}) if isinstance(entry, dict) else {}
+    if not isinstance(siblings, dict) or (siblings and role not in NETWORKS):
+        raise BundleError(
+            f"{folder}/bundle.json: 'precisions' of {role!r} is {siblings!r}; expected files by precision"
+        )
+    if strange := sorted(set(siblings) - set(SIBLINGS)):
+        raise BundleError(
+            f"{folder}/bundle.json: {role!r} has precision {strange[0]!r}; known are {', '.join(SIBLINGS)}"
+        )
+    auto = entry.get("auto", "float32") if isinstance(entry, dict) else "float32"
+    if auto not in ("float32", *siblings):
+        raise BundleError(f"{folder}/bundle.json: {role!r} runs {auto!r} by itself, which it does not have")
+    return siblings
 
 
 def _postprocess(content: dict[str, Any], folder: Path) -> Postprocess:

@@ -1,4 +1,4 @@
-"""The verbs of the store: predict, enroll, remove, verify. argparse and numpy; torch is never loaded.
+"""The verbs of the store: predict, enroll, remove, gallery, verify. argparse and numpy; torch is never loaded.
 
 Also `python -m facings.runtime VERB …`.
 """
@@ -8,42 +8,19 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
-
-import numpy as np
 
 from facings.errors import ConfigError, DataError, FacingsError
 from facings.files import atomic_write
 from facings.runtime.bundle import Bundle
+from facings.runtime.enroll_verb import enroll_parser, remove_parser, run_enroll, run_remove
 from facings.runtime.gallery import Gallery
+from facings.runtime.gallery_verb import gallery_parser, run_gallery
 from facings.runtime.images import read_image
+from facings.runtime.parsing import Parser, count, find_pictures, pixels
 from facings.runtime.recognizer import Recognizer
 from facings.structures import Decision
 from facings.suggestions import nearest
 from facings.tiles import Tiling
-
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".npy")
-SOLD_BY = ("piece", "weight")
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with the bundle first, as every verb wants it; a wrong word is a ConfigError that names the nearest valid ones."""
-
-    def __init__(self, prog: str, *, description: str) -> None:
-        super().__init__(prog, description=description)
-        self.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see `{self.prog} --help`")
-
-    def parse_all(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parse; unknown options are refused with the options that are near."""
-        options, unknown = self.parse_known_args(list(words))
-        if unknown:
-            known = [name for action in self._actions for name in action.option_strings]
-            near = nearest(unknown[0].split("=")[0], known) or f"; valid: {', '.join(known)}"
-            raise ConfigError(f"unknown option {unknown[0]!r}{near}")
-        return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,14 +55,14 @@ def predict_parser() -> Parser:
     parser.add_argument(
         "--output", type=Path, default=Path("predictions"), help="where to write (default: predictions)"
     )
-    parser.add_argument("--threads", type=_count, help="threads of the runtime (default: one a core)")
+    parser.add_argument("--threads", type=count, help="threads of the runtime (default: one a core)")
     parser.add_argument(
         "--tile-size",
-        type=_pixels,
+        type=pixels,
         help="look at large pictures in tiles of so many pixels; 0: never (default: as exported)",
     )
     parser.add_argument(
-        "--overlap", type=_pixels, help="pixels that tiles share: more than a product (default: a quarter)"
+        "--overlap", type=pixels, help="pixels that tiles share: more than a product (default: a quarter)"
     )
     parser.add_argument(
         "--whole", action="store_true", help="look at the whole picture too, for products beyond --overlap"
@@ -141,66 +118,9 @@ def tiling_of(options: argparse.Namespace, bundle: Bundle) -> Tiling | None:
     return None
 
 
-def enroll_parser() -> Parser:
-    parser = Parser("facings enroll", description="Add a product to a bundle's gallery from photos, without training.")
-    parser.add_argument(
-        "pictures", type=Path, nargs="+", metavar="PHOTO", help="photos of this product, or folders of them"
-    )
-    parser.add_argument("--product", required=True, help="product id; an id that is enrolled gets further views")
-    parser.add_argument("--name", help="what a person calls it")
-    parser.add_argument("--category", default="", help="from coarse to fine, e.g. Fruit/Apple")
-    parser.add_argument("--gtin", help="number below the bar code")
-    parser.add_argument("--plu", help="price look-up code of loose produce")
-    parser.add_argument("--sold-by", choices=SOLD_BY, default="piece")
-    parser.add_argument(
-        "--find", action="store_true", help="cut out the surest detection of each photo (default: whole photo)"
-    )
-    parser.add_argument("--reason", default="enroll", help="kept in the gallery's version")
-    return parser
-
-
-def enroll(options: argparse.Namespace) -> int:
-    """A new gallery version with the product's views."""
-    bundle = Bundle.open(options.bundle)
-    recognizer = Recognizer(bundle)
-    if recognizer.gallery is None:
-        raise ConfigError(f"{options.bundle}: has no gallery; export it with an embedder and gallery.table")
-    views = [_view(recognizer, path, find=options.find) for path in find_pictures(options.pictures)]
-    category = [part for part in options.category.split("/") if part]
-    details = {"name": options.name or options.product, "category": category, "sold_by": options.sold_by}
-    details |= {"gtin": options.gtin, "plu": options.plu}
-    known = options.product in recognizer.gallery.items and options.name is None and not category
-    gallery = recognizer.gallery.add(
-        options.product, np.concatenate(views), details=None if known else details, reason=options.reason
-    )
-    sys.stdout.write(
-        f"{options.product}: {len(views)} views added; gallery version {gallery.version} has {len(gallery.items)} products\n"
-        f"nearest other product: {_nearest_other(gallery, options.product)}\n"
-    )
-    return 0
-
-
-def remove_parser() -> Parser:
-    parser = Parser("facings remove", description="Take a product out of a bundle's gallery; older versions keep it.")
-    parser.add_argument("--product", required=True, help="product id")
-    parser.add_argument("--reason", default="remove", help="kept in the gallery's version")
-    return parser
-
-
-def remove(options: argparse.Namespace) -> int:
-    """A new gallery version without the product."""
-    gallery = Bundle.open(options.bundle).gallery()
-    if options.product not in gallery.items:
-        near = nearest(options.product, gallery.items)
-        raise ConfigError(f"product {options.product!r} is not in gallery version {gallery.version}{near}")
-    left = gallery.remove(options.product, reason=options.reason)
-    sys.stdout.write(f"{options.product}: removed; gallery version {left.version} has {len(left.items)} products\n")
-    return 0
-
-
 def verify_parser() -> Parser:
     parser = Parser("facings verify", description="Check a bundle: checksums, schema, operators, golden samples.")
-    parser.add_argument("--threads", type=_count, help="threads of the runtime (default: one a core)")
+    parser.add_argument("--threads", type=count, help="threads of the runtime (default: one a core)")
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
     return parser
 
@@ -218,20 +138,6 @@ def verify_bundle(options: argparse.Namespace) -> int:
         verdict = "verified" if all(check.passed for check in checks) else "NOT verified: do not use this bundle"
         sys.stdout.write(f"{options.bundle}: {verdict}\n")
     return 0 if all(check.passed for check in checks) else 1
-
-
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """Pictures named, and those in folders named, in order. Raises DataError for a folder that has none."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
-            if not inside:
-                raise DataError(f"{path}: holds no picture; expected files ending in {', '.join(PICTURES)}")
-            found += inside
-        else:
-            found.append(path)
-    return found
 
 
 def distinct_stems(paths: Sequence[Path]) -> list[str]:
@@ -260,45 +166,10 @@ def summary(decision: Decision) -> str:
     return f"{len(decision.items)} items ({', '.join(f'{count} {status}' for status, count in counts.items())})"
 
 
-def _view(recognizer: Recognizer, path: Path, *, find: bool) -> Any:
-    image = read_image(path)
-    height, width = image.shape[:2]
-    box = np.array([[0, 0, width, height]], np.float32)
-    if find:
-        found = recognizer.detect(image, recognizer.bundle.postprocess.score_threshold)
-        if len(found) == 0:
-            raise DataError(
-                f"{path}: no product found; photograph it closer, or leave out --find to use the whole photo"
-            )
-        box = found.boxes[:1]
-    return recognizer.embed(image, box)
-
-
-def _nearest_other(gallery: Gallery, product: str) -> str:
-    own = gallery.items.index(product)
-    others = gallery.item != own
-    if not others.any():
-        return "none: it is the only one"
-    similarities = (gallery.vectors[~others] @ gallery.vectors[others].T).max(axis=0)
-    best = int(np.argmax(similarities))
-    return f"{gallery.items[int(gallery.item[others][best])]} (similarity {similarities[best]:.3f})"
-
-
-def _pixels(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of pixels")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of 1 or more")
-    return int(text)
-
-
 VERBS = {
     "predict": (predict_parser, predict),
-    "enroll": (enroll_parser, enroll),
-    "remove": (remove_parser, remove),
+    "enroll": (enroll_parser, run_enroll),
+    "remove": (remove_parser, run_remove),
+    "gallery": (gallery_parser, run_gallery),
     "verify": (verify_parser, verify_bundle),
 }

@@ -3,25 +3,47 @@
 from collections.abc import Sequence
 from itertools import takewhile
 
+import numpy as np
+from numpy.typing import NDArray
+
+from facings.errors import GalleryError
 from facings.runtime.bundle import Bundle, Postprocess
 from facings.runtime.gallery import Gallery
+from facings.runtime.priors import Prior
+from facings.runtime.standard import STATUSES, Rates, Standard, Verdicts
 from facings.structures import Candidate, Decision, Detections, Item, Matches, Status
 
 
-def decide(detections: Detections, matches: Matches | None, bundle: Bundle, gallery: Gallery | None) -> Decision:
-    """The decision for one frame; without matches (a detector alone) every item is unknown."""
+def decide(
+    detections: Detections,
+    matches: Matches | None,
+    bundle: Bundle,
+    gallery: Gallery | None,
+    standard: Standard | None = None,
+) -> Decision:
+    """The decision for one frame; without matches (a detector alone) every item is unknown.
+
+    With a `standard`, fitted to this gallery version, its statuses and categories hold, and the candidates of an ambiguous item
+    are its answer set, `pick_list` of them at most; without one, the thresholds of the bundle.
+    """
+    verdicts = None
+    if matches is not None and gallery is not None and standard is not None and len(matches.items):
+        verdicts = standard.judge(matches)
     items = []
     for number in range(len(detections)):
         candidates: tuple[Candidate, ...] = ()
         if matches is not None and gallery is not None:
-            p_values = gallery.p_values(matches.similarities[number])
+            similarities = matches.similarities[number]
+            p_values = gallery.p_values(similarities) if verdicts is None else verdicts.p_values[number]
             candidates = tuple(
                 Candidate(gallery.items[index], round(float(similarity), 6), round(float(p), 6))
-                for index, similarity, p in zip(
-                    matches.items[number], matches.similarities[number], p_values, strict=True
-                )
+                for index, similarity, p in zip(matches.items[number], similarities, p_values, strict=True)
             )
-        status = judge(candidates, bundle.postprocess)
+        if verdicts is None or standard is None or matches is None:
+            status = judge(candidates, bundle.postprocess)
+            category = _category(status, candidates, bundle, gallery)
+        else:
+            status, category, candidates = _judged(number, candidates, matches, verdicts, standard, bundle, gallery)
         x1, y1, x2, y2 = (round(float(value), 2) for value in detections.boxes[number])
         polygon = detections.polygons[number].tolist() if detections.polygons is not None else []
         attributes = detections.attributes[number].tolist() if detections.attributes is not None else []
@@ -31,13 +53,49 @@ def decide(detections: Detections, matches: Matches | None, bundle: Bundle, gall
                 detection_score=round(float(detections.scores[number]), 6),
                 status=status,
                 product_id=candidates[0].product_id if status == "known" else None,
-                category=_category(status, candidates, bundle, gallery),
+                category=category,
                 candidates=candidates,
                 polygon=tuple((round(x, 1), round(y, 1)) for x, y in polygon),
                 attributes={n: round(v, 6) for n, v in zip(bundle.attributes, attributes, strict=True)},
             )
         )
     return Decision(gallery.version if gallery is not None else None, tuple(items))
+
+
+def fit_standard(
+    bundle: Bundle,
+    gallery: Gallery,
+    rates: Rates,
+    *,
+    calibration_mated: NDArray[np.float32] | None = None,
+    prior: Prior | None = None,
+) -> Standard:
+    """The standard of a gallery version: to be taken anew whenever it changes.
+
+    `calibration_mated` (C', V): what the exporter stored for the first C' calibration crops, see `Standard.fit`; the gallery may
+    have more by now. Raises GalleryError when it has fewer.
+    """
+    names = gallery.calibration_items
+    if calibration_mated is not None:
+        missing = len(names) - len(calibration_mated)
+        if missing < 0:
+            raise GalleryError(
+                f"{gallery.folder}: {len(calibration_mated)} mated calibration scores for {len(names)} calibration crops; "
+                "they are of another gallery: export again"
+            )
+        calibration_mated = np.pad(calibration_mated, ((0, missing), (0, 0)), constant_values=np.nan)
+    products = {*gallery.items, *(name for name in names if name is not None)}
+    return Standard.fit(
+        rates,
+        vectors=gallery.vectors,
+        item=gallery.item,
+        items=gallery.items,
+        calibration_vectors=gallery.calibration_vectors,
+        calibration_items=names,
+        categories={name: tuple(bundle.product(name, gallery).get("category") or ()) for name in products},
+        calibration_mated=calibration_mated,
+        offsets=prior.offsets(gallery.items) if prior is not None else None,
+    )
 
 
 def judge(candidates: Sequence[Candidate], post: Postprocess) -> Status:
@@ -51,6 +109,27 @@ def judge(candidates: Sequence[Candidate], post: Postprocess) -> Status:
     if len(candidates) > 1 and candidates[0].similarity - candidates[1].similarity < post.ambiguity_margin:
         return "ambiguous"
     return "known"
+
+
+def _judged(
+    number: int,
+    candidates: tuple[Candidate, ...],
+    matches: Matches,
+    verdicts: Verdicts,
+    standard: Standard,
+    bundle: Bundle,
+    gallery: Gallery | None,
+) -> tuple[Status, tuple[str, ...], tuple[Candidate, ...]]:
+    """Status, category and candidates of one item by the standard. A known product brings its own category; all others the
+    deepest category whose guarantee holds, an unknown good of a known kind too."""
+    status = STATUSES[int(verdicts.status[number])]
+    if status == "known":
+        return status, _category(status, candidates, bundle, gallery), candidates
+    category = standard.path(int(matches.items[number, 0]), int(verdicts.level[number]))
+    if status == "ambiguous":
+        chosen = [c for c, kept in zip(candidates, verdicts.answers[number], strict=True) if kept]
+        candidates = tuple(chosen[: standard.rates.pick_list])
+    return status, category, candidates
 
 
 def _category(

@@ -1,19 +1,14 @@
 """The enrolled products: views as unit vectors, in immutable versions behind a pointer that is switched atomically.
 
-Knows nothing of pictures. A version is a folder that is never changed once the pointer can name it, so that a crash at any
-point leaves the old one working, and a reader never sees half.
+Knows nothing of pictures. A version is never changed once the pointer can name it, so that a crash at any point leaves the
+old one working, and a reader never sees half.
 """
 
 import getpass
-import json
-import os
-import re
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256 as sha256_of
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facings.errors import GalleryError
-from facings.files import atomic_folder, atomic_write, sha256
+from facings.runtime.gallery_calibration import non_mated_scores, unit
+from facings.runtime.gallery_content import Change, Content, Filed, changed, fresh
+from facings.runtime.gallery_files import (
+    locked,
+    next_version,
+    read_content,
+    read_manifest,
+    read_pointer,
+    sweep,
+    write_version,
+)
 
-SCHEMA = "facings.gallery/1"
-ARRAYS = ("vectors", "item", "calibration_vectors", "calibration_scores")
-LOCK_SECONDS = 30.0
-CHUNK = 4096
+__all__ = ["Change", "Gallery", "gallery_folder", "non_mated_scores", "unit"]
+# A reader that finds a version pruned while it was reading looks again for the one in force.
+ATTEMPTS = 5
 Vectors = NDArray[np.float32]
 
 
@@ -35,74 +39,124 @@ def gallery_folder(bundle: Path) -> Path:
     return bundle / "gallery"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gallery:
-    """One version.
+    """One version: what is answered, and what it was made of.
 
-    `vectors` (M, D) float32 unit length; `item` (M,) int64, index into `items`; `items`: product ids;
+    `vectors` (M, D) float32 unit length; `item` (M,) int64, index into `items`; `items`: product ids, without the retired;
     `calibration_vectors` (C, D) with `calibration_items` (product id or None each) and `calibration_scores` (C,): the
-    highest similarity of each to an item that is not its own product; `products`: details of products enrolled later.
+    highest similarity of each to an item that is not its own product; `products`: details of products enrolled later;
+    `digest`: checksum of the manifest, which names the version and everything in it.
     """
 
     folder: Path
     version: str
-    vectors: Vectors
-    item: NDArray[np.int64]
-    items: tuple[str, ...]
-    calibration_vectors: Vectors
-    calibration_items: tuple[str | None, ...]
-    calibration_scores: Vectors
+    content: Content
     manifest: dict[str, Any]
+    digest: str
+
+    @property
+    def vectors(self) -> Vectors:
+        return self.content.active_vectors
+
+    @property
+    def item(self) -> NDArray[np.int64]:
+        return self.content.active_owner
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        return self.content.active_items
+
+    @property
+    def retired(self) -> tuple[str, ...]:
+        """Products whose views are kept but not answered, sorted."""
+        return tuple(sorted(self.content.retired))
+
+    @property
+    def calibration_vectors(self) -> Vectors:
+        return self.content.calibration_vectors.array
+
+    @property
+    def calibration_items(self) -> tuple[str | None, ...]:
+        return self.content.calibration_items
+
+    @property
+    def calibration_scores(self) -> Vectors:
+        return self.content.calibration_scores.array
 
     @property
     def products(self) -> dict[str, dict[str, Any]]:
-        return dict(self.manifest.get("products", {}))
+        return {name: dict(entry) for name, entry in self.content.products.items()}
+
+    @property
+    def embedder_sha256(self) -> str:
+        """Of the network that made the vectors."""
+        return str(self.manifest["embedder_sha256"])
 
     def views_of(self, product_id: str) -> Vectors:
-        """(V, D) the views of a product; GalleryError when it is not enrolled."""
-        if product_id not in self.items:
+        """(V, D) the views of a product, retired or not; GalleryError when it is not enrolled."""
+        if product_id not in self.content.items:
             raise GalleryError(
-                f"product {product_id!r} is not in gallery version {self.version} ({len(self.items)} products)"
+                f"product {product_id!r} is not in gallery version {self.version} ({len(self.content.items)} products)"
             )
-        views: Vectors = self.vectors[self.item == self.items.index(product_id)]
-        return views
+        return self.content.views_of(product_id)
 
     def p_values(self, similarities: Vectors) -> Vectors:
         """Share of the calibration scores that are at least as high, counting the asked one itself: (1 + #) / (1 + C)."""
-        ordered = np.sort(self.calibration_scores)
+        ordered = self._ordered_scores
         higher = len(ordered) - np.searchsorted(ordered, similarities, side="left")
         return ((1 + higher) / (1 + len(ordered))).astype(np.float32)
 
-    @classmethod
-    def open(cls, folder: Path, *, embedder_sha256: str | None = None) -> "Gallery":
-        """Read the current version and check every byte of it.
+    @cached_property
+    def _ordered_scores(self) -> Vectors:
+        return np.sort(self.calibration_scores)
 
-        Raises GalleryError: no gallery, a changed file, arrays that do not fit each other, or another embedder.
+    @classmethod
+    def open(cls, folder: Path, *, embedder_sha256: str | None = None, version: str | None = None) -> "Gallery":
+        """Read the current version, or an older one of its history, and check every byte of it.
+
+        Raises GalleryError: no gallery, a changed file, arrays that do not fit each other, another embedder, or a version
+        that the history lacks.
         """
-        version, digest = _pointer(folder)
-        home = folder / version
-        manifest_path = home / "manifest.json"
-        if not manifest_path.is_file() or sha256(manifest_path) != digest:
-            raise GalleryError(f"{manifest_path}: missing, or its checksum is not the one in {folder / 'CURRENT'}")
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-        if manifest.get("schema") != SCHEMA:
-            raise GalleryError(f"{manifest_path}: schema is {manifest.get('schema')!r}; this version reads {SCHEMA!r}")
-        if embedder_sha256 is not None and manifest["embedder_sha256"] != embedder_sha256:
+        if version is None:
+            return cls._open(folder, embedder_sha256, None)
+        from facings.runtime.gallery_history import past_version
+
+        return past_version(cls._open(folder, embedder_sha256, None), version)
+
+    @classmethod
+    def _open(cls, folder: Path, embedder_sha256: str | None, base: "Gallery | None") -> "Gallery":
+        for attempt in range(ATTEMPTS):
+            pointer = read_pointer(folder)
+            try:
+                return cls._read(folder, pointer, embedder_sha256, base)
+            except GalleryError:
+                if attempt == ATTEMPTS - 1 or read_pointer(folder) == pointer:
+                    raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @classmethod
+    def _read(
+        cls, folder: Path, pointer: tuple[str, str], embedder_sha256: str | None, base: "Gallery | None"
+    ) -> "Gallery":
+        version, digest = pointer
+        manifest = read_manifest(folder, version, digest)
+        made_with = str(manifest.get("embedder_sha256"))
+        if embedder_sha256 is not None and made_with != embedder_sha256:
             raise GalleryError(
-                f"{home}: was made with the embedder {manifest['embedder_sha256'][:12]}…, the bundle has "
+                f"{folder / version}: was made with the embedder {made_with[:12]}…, the bundle has "
                 f"{embedder_sha256[:12]}…; vectors of two embedders cannot be compared: enroll again"
             )
-        arrays = {name: _array(home, name, manifest) for name in ARRAYS}
-        gallery = cls(
-            folder=folder,
-            version=version,
-            items=tuple(manifest["items"]),
-            calibration_items=tuple(manifest["calibration_items"]),
-            manifest=manifest,
-            **arrays,
+        return cls(
+            folder, version, read_content(folder, version, manifest, base._known if base else None), manifest, digest
         )
-        gallery._check()
-        return gallery
+
+    @property
+    def _known(self) -> dict[str, Filed]:
+        """Arrays by checksum: an immutable file that was checked once need not be read again."""
+        content = self.content
+        arrays = (*content.segments, content.owner, content.calibration_vectors, content.calibration_scores)
+        return {filed.sha256: filed for filed in arrays if filed.sha256}
 
     @classmethod
     def create(
@@ -121,15 +175,35 @@ class Gallery:
         created: str | None = None,
     ) -> "Gallery":
         """Write version 000001 and point to it. Raises GalleryError when there is a gallery already, or for unfit arrays."""
-        if (folder / "CURRENT").exists():
-            raise GalleryError(f"{folder}: holds a gallery already; add to it, or export to another folder")
-        first = cls._new(
-            folder, "000001", vectors, item, items, calibration_vectors, calibration_items,
-            {"parent": None, "author": author or _author(), "reason": reason, "embedder_sha256": embedder_sha256,
-             "products": dict(products or {}), "created": created or _now()},
-        )  # fmt: skip
-        first._commit()
-        return first
+        content = fresh(vectors, item, items, products or {}, calibration_vectors, calibration_items)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            if (folder / "CURRENT").exists():
+                raise GalleryError(f"{folder}: holds a gallery already; add to it, or export to another folder")
+            origin: dict[str, Any] = {
+                "parent": None,
+                "parent_sha256": None,
+                "embedder_sha256": embedder_sha256,
+                "changes": [],
+            }
+            return cls._write(folder, content, origin | _meta(author, reason, created))
+
+    def apply(self, changes: Sequence[Change], *, author: str | None = None, reason: str) -> "Gallery":
+        """A new version with all of `changes` made to the newest one, in one commit: all of them or none.
+
+        The newest version is asked for under a lock, so that two writers at once both take effect.
+
+        Raises GalleryError (or DataError for codes and categories) for a change that does not fit; nothing is written then.
+        """
+        with locked(self.folder):
+            current = self._newest()
+            content = changed(current.content, changes)
+            return current._follow(content, [change.record() for change in changes], author, reason)
+
+    def preview(self, changes: Sequence[Change]) -> "Gallery":
+        """This version with `changes` made, in memory alone. Raises as `apply`."""
+        content = changed(self.content, changes)
+        return Gallery(self.folder, f"{self.version}+", content, {**self.manifest, "parent": self.version}, "")
 
     def add(
         self,
@@ -141,186 +215,74 @@ class Gallery:
         reason: str = "enroll",
     ) -> "Gallery":
         """A new version with these views (V, D) of a product added (to its old ones, if it has any)."""
-        if not product_id or vectors.ndim != 2 or len(vectors) == 0:
-            raise GalleryError(f"enrolling {product_id!r} with views {vectors.shape}: expected an id and (V, D) views")
+        return self.apply([Change("add", product_id, vectors, details)], author=author, reason=reason)
 
-        def change(current: "Gallery") -> "Gallery":
-            items = current.items if product_id in current.items else (*current.items, product_id)
-            added = np.full(len(vectors), items.index(product_id), np.int64)
-            products = current.products | ({product_id: dict(details)} if details else {})
-            return current._next(
-                np.concatenate([current.vectors, unit(vectors)]),
-                np.concatenate([current.item, added]),
-                items, products, author, reason,
-            )  # fmt: skip
+    def replace(
+        self,
+        product_id: str,
+        vectors: Vectors,
+        *,
+        details: Mapping[str, Any] | None = None,
+        author: str | None = None,
+        reason: str = "replace",
+    ) -> "Gallery":
+        """A new version in which these views (V, D) stand for a product, and its old ones do not (new packaging)."""
+        return self.apply([Change("replace", product_id, vectors, details)], author=author, reason=reason)
 
-        return _locked_commit(self.folder, change)
+    def retire(self, product_id: str, *, author: str | None = None, reason: str = "retire") -> "Gallery":
+        """A new version that keeps a product's views but does not answer it, until it is restored."""
+        return self.apply([Change("retire", product_id)], author=author, reason=reason)
+
+    def restore(self, product_id: str, *, author: str | None = None, reason: str = "restore") -> "Gallery":
+        """A new version that answers a retired product again."""
+        return self.apply([Change("restore", product_id)], author=author, reason=reason)
 
     def remove(self, product_id: str, *, author: str | None = None, reason: str = "remove") -> "Gallery":
         """A new version without a product. Raises GalleryError when it is not enrolled, or is the last one."""
+        return self.apply([Change("remove", product_id)], author=author, reason=reason)
 
-        def change(current: "Gallery") -> "Gallery":
-            current.views_of(product_id)
-            if len(current.items) == 1:
-                raise GalleryError(f"{product_id!r} is the only product; a gallery keeps one or more")
-            gone = current.items.index(product_id)
-            kept = current.item != gone
-            item = current.item[kept]
-            items = tuple(name for name in current.items if name != product_id)
-            products = {name: entry for name, entry in current.products.items() if name != product_id}
-            return current._next(current.vectors[kept], item - (item > gone), items, products, author, reason)
+    def rollback(self, version: str, *, author: str | None = None, reason: str | None = None) -> "Gallery":
+        """A new version equal to an older one; the history goes on, nothing is lost.
 
-        return _locked_commit(self.folder, change)
+        Raises GalleryError for a version that the history lacks, is damaged, or was made with another embedder.
+        """
+        with locked(self.folder):
+            current = self._newest()
+            old = Gallery.open(self.folder, version=version)
+            if old.embedder_sha256 != current.embedder_sha256:
+                raise GalleryError(
+                    f"{self.folder}: version {version} was made with another embedder "
+                    f"({old.embedder_sha256[:12]}…, now {current.embedder_sha256[:12]}…); it cannot come back"
+                )
+            note = [{"operation": "rollback", "to": version}]
+            return current._follow(old.content, note, author, reason or f"rollback to {version}")
 
-    def _next(
-        self,
-        vectors: Vectors,
-        item: NDArray[np.int64],
-        items: Sequence[str],
-        products: Mapping[str, Any],
-        author: str | None,
-        reason: str,
+    def _newest(self) -> "Gallery":
+        """The version in force; this very object when it is that. Arrays that this one has are not read again."""
+        if self.digest and read_pointer(self.folder) == (self.version, self.digest):
+            return self
+        return self._open(self.folder, self.embedder_sha256, self)
+
+    def _follow(
+        self, content: Content, changes: Sequence[Mapping[str, Any]], author: str | None, reason: str
     ) -> "Gallery":
-        numbers = [int(p.name) for p in self.folder.iterdir() if re.fullmatch(r"\d{6}", p.name)]
-        meta = {
-            "parent": self.version,
-            "author": author or _author(),
-            "reason": reason,
-            "embedder_sha256": self.manifest["embedder_sha256"],
-            "products": dict(products),
-            "created": _now(),
-        }
-        return self._new(
-            self.folder, f"{max(numbers) + 1:06d}", vectors, item, items,
-            self.calibration_vectors, self.calibration_items, meta,
-        )  # fmt: skip
+        line = {"parent": self.version, "parent_sha256": self.digest, "embedder_sha256": self.embedder_sha256}
+        return self._write(self.folder, content, {**line, "changes": list(changes), **_meta(author, reason, None)})
 
     @classmethod
-    def _new(
-        cls,
-        folder: Path,
-        version: str,
-        vectors: Vectors,
-        item: NDArray[np.int64],
-        items: Sequence[str],
-        calibration_vectors: Vectors,
-        calibration_items: Sequence[str | None],
-        meta: dict[str, Any],
-    ) -> "Gallery":
-        vectors, calibration = unit(vectors), unit(calibration_vectors)
-        scores = non_mated_scores(calibration, calibration_items, vectors, item, items)
-        gallery = cls(
-            folder, version, vectors, item.astype(np.int64), tuple(items), calibration, tuple(calibration_items), scores,
-            {"schema": SCHEMA, "version": version, **meta},
-        )  # fmt: skip
-        gallery._check()
-        return gallery
-
-    def _check(self) -> None:
-        views, dimension = self.vectors.shape if self.vectors.ndim == 2 else (-1, -1)
-        if views < 1 or self.item.shape != (views,) or not self.items:
-            raise GalleryError(
-                f"{self.folder}: {self.vectors.shape} vectors for item {self.item.shape}; it needs a view or more"
-            )
-        if set(np.unique(self.item).tolist()) != set(range(len(self.items))) or len(set(self.items)) != len(self.items):
-            raise GalleryError(f"{self.folder}: item indices do not fit the {len(self.items)} product ids")
-        count = len(self.calibration_items)
-        if self.calibration_vectors.shape != (count, dimension) or self.calibration_scores.shape != (count,):
-            raise GalleryError(f"{self.folder}: calibration arrays do not fit {count} calibration items of {dimension}")
-        if not all(np.isfinite(a).all() for a in (self.vectors, self.calibration_vectors, self.calibration_scores)):
-            raise GalleryError(f"{self.folder}: a vector is not finite")
-
-    def _commit(self) -> None:
-        """Write the version's folder, then switch the pointer: the one step that makes it current."""
-        with atomic_folder(self.folder / self.version) as beside:
-            for name in ARRAYS:
-                np.save(beside / f"{name}.npy", getattr(self, name), allow_pickle=False)
-            self.manifest.update(
-                dimension=int(self.vectors.shape[1]),
-                views=len(self.vectors),
-                items=list(self.items),
-                calibration_items=list(self.calibration_items),
-                files={f"{name}.npy": sha256(beside / f"{name}.npy") for name in ARRAYS},
-            )
-            content = json.dumps(self.manifest, indent=1)
-            atomic_write(beside / "manifest.json", content)
-        digest = sha256_of(content.encode()).hexdigest()
-        atomic_write(self.folder / "CURRENT", f"{self.version} {digest}\n")
+    def _write(cls, folder: Path, content: Content, meta: Mapping[str, Any]) -> "Gallery":
+        sweep(folder)
+        version = next_version(folder)
+        content, manifest, digest = write_version(folder, version, content, meta)
+        return cls(folder, version, content, manifest, digest)
 
 
-def unit(vectors: Vectors) -> Vectors:
-    """Vectors (N, D) at unit length, float32; those that have it already stay bit for bit."""
-    vectors = np.ascontiguousarray(vectors, np.float32)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True) if len(vectors) else np.ones((0, 1), np.float32)
-    return np.where(np.abs(lengths - 1) < 1e-5, vectors, vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
-
-
-def non_mated_scores(
-    vectors: Vectors, owners: Sequence[str | None], gallery: Vectors, item: NDArray[np.int64], items: Sequence[str]
-) -> Vectors:
-    """(C,) for each calibration vector its highest similarity to a view of another product; -1 where there is none."""
-    index = {name: number for number, name in enumerate(items)}
-    own = np.array([index.get(owner, -1) if owner is not None else -1 for owner in owners], np.int64)
-    scores = np.full(len(vectors), -1.0, np.float32)
-    for start in range(0, len(vectors), CHUNK):
-        part = slice(start, start + CHUNK)
-        similarities = vectors[part] @ gallery.T
-        similarities[own[part, None] == item[None, :]] = -1.0
-        scores[part] = similarities.max(axis=1)
-    return scores
-
-
-def _pointer(folder: Path) -> tuple[str, str]:
-    path = folder / "CURRENT"
-    if not path.is_file():
-        raise GalleryError(f"{folder}: holds no gallery (no file CURRENT)")
-    match = re.fullmatch(r"(\d{6}) ([0-9a-f]{64})\n", path.read_text(encoding="utf-8", errors="replace"))
-    if match is None:
-        raise GalleryError(f"{path}: expected one line 'VERSION SHA256'")
-    return match[1], match[2]
-
-
-def _array(home: Path, name: str, manifest: Mapping[str, Any]) -> Any:
-    path = home / f"{name}.npy"
-    if not path.is_file() or sha256(path) != manifest.get("files", {}).get(path.name):
-        raise GalleryError(f"{path}: missing, or its checksum is not the manifest's")
-    return np.load(path, allow_pickle=False)
-
-
-def _locked_commit(folder: Path, change: Any) -> Gallery:
-    """Apply `change` to the newest version under a lock, so that two writers at once both take effect."""
-    with _lock(folder):
-        changed: Gallery = change(Gallery.open(folder))
-        changed._commit()
-        return changed
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """A lock file beside the gallery; the system frees it when a writer dies. Waits up to LOCK_SECONDS."""
-    path = folder / ".lock"
-    deadline = time.monotonic() + LOCK_SECONDS
-    with path.open("a+b") as file:
-        while not _try_lock(file):
-            if time.monotonic() > deadline:
-                raise GalleryError(f"{folder}: another writer has held the gallery for {LOCK_SECONDS:.0f} s; try again")
-            time.sleep(0.05)
-        yield
-
-
-def _try_lock(file: Any) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _meta(author: str | None, reason: str, created: str | None) -> dict[str, Any]:
+    return {
+        "author": author or _author(),
+        "reason": reason,
+        "created": created or datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _author() -> str:
@@ -328,7 +290,3 @@ def _author() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return "unknown"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

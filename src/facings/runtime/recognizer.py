@@ -16,6 +16,7 @@ from facings.runtime.bundle import Bundle
 from facings.runtime.crops import cut_crop
 from facings.runtime.decision import decide
 from facings.runtime.gallery import Gallery
+from facings.runtime.search import EXACT_VIEWS, searcher
 from facings.runtime.session import Session
 from facings.structures import Decision, Detections, Matches
 from facings.tiles import AS_SURE, LEAST, Found, Tiling, detect
@@ -50,6 +51,8 @@ class Recognizer:
         self._sessions = {role: Session(bundle.graph_path(role), threads=threads) for role in bundle.manifest["graphs"]}
         has_gallery = bundle.has("embedder") and (bundle.path / "gallery" / "CURRENT").is_file()
         self.gallery: Gallery | None = bundle.gallery() if has_gallery else None
+        large = self.gallery is not None and len(self.gallery.vectors) > EXACT_VIEWS
+        self._search = searcher(self.gallery) if self.gallery is not None and large else None
 
     def run(self, image: NDArray[np.uint8]) -> FrameResult:
         """`image` (H, W, 3) uint8 RGB. Raises DataError for another shape or type."""
@@ -106,6 +109,8 @@ class Recognizer:
         k = min(self.bundle.postprocess.top_k, len(self.gallery.items))
         if len(embeddings) == 0:
             return Matches(np.zeros((0, k), np.int64), np.zeros((0, k), np.float32))
+        if self._search is not None:
+            return self._search.top(embeddings, k)
         found = self._sessions["match"](embeddings=embeddings, gallery=self.gallery.vectors, item=self.gallery.item)
         return Matches(found["items"][:, :k], found["similarities"][:, :k])
 

@@ -1,0 +1,104 @@
+"""Time enrolment, commit and search against galleries of 100 to 1,000,000 views, on this machine.
+
+Enrolment is everything but finding and embedding: judging eight photos, comparing with the gallery, choosing views, the commit,
+recalibration and what it says of the effect. A million views of 384 numbers take some 5 GB of memory and 2 GB of disk.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from facings.benchmark.claims import claim_of
+from facings.benchmark.enrolment_speed import SpeedPoint, Vectors, checksum, headline, measure
+from facings.benchmark.record import git_state, write_result
+from facings.errors import FacingsError
+from facings.runtime.enrolment import Photo, Request, Settings, commit
+from facings.runtime.gallery import Gallery
+from facings.runtime.photo_checks import photo_faults
+
+SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
+DEFAULTS = {"dimension": 384, "repeats": 20, "seed": 0, "crop": 640}
+FALSE_ACCEPT_RATE = 0.01
+FIGURES = ("enroll8_p95_seconds", "commit_seconds_1e5", "search_ms_1e5")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns 0, or 2 for what the user can mend."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="views of the galleries")
+    for name, value in DEFAULTS.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--folder", type=Path, default=Path(), help="where the galleries are made, and go again")
+    parser.add_argument("--result", metavar="ID", help="write results/ID.json (turn-speed); needs a size of 100,000")
+    options = parser.parse_args(arguments)
+    try:
+        run(options)
+    except FacingsError as fault:
+        sys.stderr.write(f"enrolment_speed: {fault}\n")
+        return 2
+    return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, print, write. Raises ConfigError for an unknown ID."""
+    console, state = Console(), git_state()
+    if options.result:
+        claim_of(options.result, available=FIGURES if 100_000 in options.sizes else ())
+    crops = np.random.default_rng(options.seed).integers(0, 256, (8, options.crop, options.crop, 3), dtype=np.uint8)
+
+    def enrolling(gallery: Gallery, name: str, vectors: Vectors) -> None:
+        settings = Settings()
+        photos = [
+            Photo(Path(f"{number}.jpg"), None, vector, tuple(photo_faults(crop, settings.limits)))
+            for number, (crop, vector) in enumerate(zip(crops, vectors, strict=True))
+        ]
+        request = Request(name, tuple(photo.path for photo in photos), {"name": name})
+        commit(gallery, [(request, photos)], settings, FALSE_ACCEPT_RATE)
+
+    points = []
+    for size in sorted(options.sizes):
+        console.print(f"[dim]{size:,} views[/]")
+        points.append(
+            measure(
+                size, dimension=options.dimension, repeats=options.repeats, seed=options.seed, enrolling=enrolling,
+                folder=options.folder,
+            )
+        )  # fmt: skip
+    console.print(table(points))
+    if options.result:
+        figures = headline(points)
+        claim, names, units = claim_of(options.result, available=list(figures))
+        given = [
+            f"--{name} {getattr(options, name)}" for name, value in DEFAULTS.items() if getattr(options, name) != value
+        ]
+        if tuple(options.sizes) != SIZES:
+            given.append(f"--sizes {' '.join(map(str, options.sizes))}")
+        write_result(
+            options.result,
+            claim=claim,
+            metrics={n: {"value": figures[n]} | ({"unit": units[n]} if n in units else {}) for n in names},
+            command=" ".join(["python scripts/enrolment_speed.py", *given, f"--result {options.result}"]),
+            data={"random views": checksum(options.dimension, options.seed)},
+            seeds=[options.seed],
+            commit=state,
+            folder=Path("results"),
+        )
+
+
+def table(points: Sequence[SpeedPoint]) -> Table:
+    """A row a gallery."""
+    names = ("views", "enroll 8, p50 s", "p95 s", "commit s", "open s", "search ms", "recall")
+    made = Table(*names, title="Enrolment, commit and search")
+    for point in points:
+        values = list(point.to_dict().values())
+        made.add_row(f"{point.views:,}", *(f"{value:.4f}" for value in values[1:]))
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""Versions of a gallery on disk: read with every byte checked, written beside and switched to in one step, locked.
+
+`GALLERY/CURRENT` names the version in force and the checksum of its manifest; `GALLERY/NNNNNN/` holds a version's manifest
+and the arrays that it added. The manifest names all arrays of the version, older versions' too, with their checksums.
+Knows nothing of what a change means.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256 as sha256_of
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facings.errors import GalleryError
+from facings.files import atomic_folder, atomic_write, sha256
+from facings.runtime.gallery_content import Content, Filed
+
+SCHEMA = "facings.gallery/1.1"
+FIRST_SCHEMA = "facings.gallery/1"
+LOCK_SECONDS = 30.0
+VERSION = r"[0-9]{6}"
+ARRAYS = ("item", "calibration_vectors", "calibration_scores")
+Known = Mapping[str, Filed]
+
+
+def read_pointer(folder: Path) -> tuple[str, str]:
+    """Version in force and the checksum of its manifest. Raises GalleryError without a gallery, or for a damaged file."""
+    path = folder / "CURRENT"
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError as fault:
+        raise GalleryError(f"{folder}: holds no gallery (no file CURRENT)") from fault
+    match = re.fullmatch(rf"({VERSION}) ([0-9a-f]{{64}})\n", text)
+    if match is None:
+        raise GalleryError(f"{path}: expected one line 'VERSION SHA256'")
+    return match[1], match[2]
+
+
+def read_manifest(folder: Path, version: str, digest: str | None) -> dict[str, Any]:
+    """A version's manifest, a JSON object of a schema known here. `digest`: its checksum, None where nothing tells it.
+
+    Raises GalleryError: missing, changed, or another schema.
+    """
+    path = folder / version / "manifest.json"
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as fault:
+        raise GalleryError(f"{path}: missing; the version was pruned or is damaged") from fault
+    if digest is not None and sha256_of(data).hexdigest() != digest:
+        raise GalleryError(f"{path}: its checksum is not the one that {folder} keeps for it")
+    try:
+        manifest = json.loads(data)
+    except (ValueError, RecursionError) as fault:
+        raise GalleryError(f"{path}: not JSON ({fault})") from fault
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if schema not in (FIRST_SCHEMA, SCHEMA):
+        raise GalleryError(f"{path}: schema is {schema!r}; this version reads {FIRST_SCHEMA!r} and {SCHEMA!r}")
+    if manifest.get("version") != version:
+        raise GalleryError(f"{path}: says that it is version {manifest.get('version')!r}")
+    return dict(manifest)
+
+
+def read_content(folder: Path, version: str, manifest: Mapping[str, Any], known: Known | None = None) -> Content:
+    """The arrays that a manifest names. `known`: checksum → array that was read and checked before.
+
+    Raises GalleryError: a file missing or changed, a name that is none of a gallery's, parts that do not fit each other.
+    """
+    home = folder / version
+    try:
+        segments, arrays = named_arrays(version, manifest)
+        found = {name: _read(folder, entry, known or {}) for name, entry in arrays.items()}
+        content = Content(
+            segments=tuple(_read(folder, entry, known or {}) for entry in segments),
+            owner=found["item"],
+            items=tuple(map(str, manifest["items"])),
+            retired=frozenset(manifest.get("retired", ())),
+            products={str(name): dict(entry) for name, entry in manifest.get("products", {}).items()},
+            calibration_vectors=found["calibration_vectors"],
+            calibration_items=tuple(manifest["calibration_items"]),
+            calibration_scores=found["calibration_scores"],
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as fault:
+        raise GalleryError(f"{home / 'manifest.json'}: a field is missing or of a wrong type ({fault!r})") from fault
+    content.check(home)
+    return content
+
+
+def named_arrays(version: str, manifest: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Segments of views, and the other arrays by role: `file` (relative to the gallery) and `sha256` of each."""
+    if manifest["schema"] == FIRST_SCHEMA:
+        entries = {
+            name: {"file": f"{version}/{name}.npy", "sha256": manifest["files"][f"{name}.npy"]}
+            for name in ("vectors", *ARRAYS)
+        }
+        return [entries.pop("vectors")], entries
+    return list(manifest["segments"]), {name: manifest["files"][name] for name in ARRAYS}
+
+
+def _read(folder: Path, entry: Mapping[str, Any], known: Known) -> Filed:
+    name, digest = entry["file"], entry["sha256"]
+    if digest in known:
+        return replace(known[digest], file=name)
+    if not re.fullmatch(rf"{VERSION}/[a-z_]+(-[0-9]+)?\.npy", str(name)):
+        raise GalleryError(f"{folder}: {name!r} is not the name of a gallery's array")
+    path = folder / name
+    if not path.is_file() or sha256(path) != digest:
+        raise GalleryError(f"{path}: missing, or its checksum is not the manifest's")
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as fault:
+        raise GalleryError(f"{path}: not an array ({fault})") from fault
+    wanted = np.int64 if "/item" in name else np.float32
+    if array.dtype != wanted:
+        raise GalleryError(f"{path}: holds {array.dtype}; expected {np.dtype(wanted).name}")
+    return Filed(array, name, digest)
+
+
+def write_version(
+    folder: Path, version: str, content: Content, manifest: Mapping[str, Any]
+) -> tuple[Content, dict[str, Any], str]:
+    """Write a version and switch to it. Returns the content with its files, the full manifest, and its checksum.
+
+    Everything is on the disk before the switch, so that a power cut finds the old version or the new one, whole.
+    """
+    with atomic_folder(folder / version) as beside:
+        filed = {
+            "item": content.owner,
+            "calibration_vectors": content.calibration_vectors,
+            "calibration_scores": content.calibration_scores,
+        }
+        filed = {name: _write(beside, version, name, array) for name, array in filed.items()}
+        fresh = 0
+        segments = []
+        for segment in content.segments:
+            segments.append(_write(beside, version, f"vectors-{fresh}" if fresh else "vectors", segment))
+            fresh += not segment.file
+        content = replace(
+            content, segments=tuple(segments), owner=filed["item"], calibration_vectors=filed["calibration_vectors"],
+            calibration_scores=filed["calibration_scores"],
+        )  # fmt: skip
+        full = {**manifest, **_description(content), "schema": SCHEMA, "version": version}
+        # Compact: an indented one is written by Python's slow encoder, and a large gallery has 100,000 products.
+        data = (json.dumps(full, ensure_ascii=False) + "\n").encode()
+        with (beside / "manifest.json").open("wb") as file:
+            file.write(data)
+            _to_disk(file)
+        _folder_to_disk(beside)
+    _folder_to_disk(folder)
+    digest = sha256_of(data).hexdigest()
+    atomic_write(folder / "CURRENT", f"{version} {digest}\n")
+    _folder_to_disk(folder)
+    return content, full, digest
+
+
+def _description(content: Content) -> dict[str, Any]:
+    def entry(filed: Filed) -> dict[str, Any]:
+        return {"file": filed.file, "sha256": filed.sha256}
+
+    return {
+        "dimension": content.dimension,
+        "views": int(content.answered.sum()),
+        "items": list(content.items),
+        "retired": sorted(content.retired),
+        "products": {name: dict(details) for name, details in content.products.items()},
+        "calibration_items": list(content.calibration_items),
+        "segments": [entry(segment) | {"rows": len(segment.array)} for segment in content.segments],
+        "files": {
+            "item": entry(content.owner),
+            "calibration_vectors": entry(content.calibration_vectors),
+            "calibration_scores": entry(content.calibration_scores),
+        },
+    }
+
+
+def _write(beside: Path, version: str, name: str, filed: Filed) -> Filed:
+    """The array as a file of this version, unless it has one already."""
+    if filed.file:
+        return filed
+    path = beside / f"{name}.npy"
+    with path.open("wb") as file:
+        np.save(file, filed.array, allow_pickle=False)
+        _to_disk(file)
+    return Filed(filed.array, f"{version}/{name}.npy", sha256(path))
+
+
+def next_version(folder: Path) -> str:
+    """One more than the highest there is, even if that one was never switched to. Raises GalleryError after 999999."""
+    numbers = [int(path.name) for path in folder.iterdir() if re.fullmatch(VERSION, path.name)]
+    if (number := max(numbers, default=0) + 1) > 999_999:
+        raise GalleryError(f"{folder}: has used up its 999,999 version numbers; export a bundle anew")
+    return f"{number:06d}"
+
+
+def sweep(folder: Path) -> list[str]:
+    """Remove what a writer that died left beside. Only under the lock: nobody else is writing then."""
+    left = [path for path in folder.glob(".*.part") if path.is_dir() or path.is_file()]
+    for path in left:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return [path.name for path in left]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """A lock file beside the gallery; the system frees it when a writer dies. Waits up to LOCK_SECONDS."""
+    if not folder.is_dir():
+        raise GalleryError(f"{folder}: holds no gallery (no such folder)")
+    deadline = time.monotonic() + LOCK_SECONDS
+    with (folder / ".lock").open("a+b") as file:
+        while not _try_lock(file):
+            if time.monotonic() > deadline:
+                raise GalleryError(f"{folder}: another writer has held the gallery for {LOCK_SECONDS:.0f} s; try again")
+            time.sleep(0.05)
+        yield
+
+
+def _try_lock(file: Any) -> bool:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _to_disk(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _folder_to_disk(folder: Path) -> None:
+    """A rename lasts when the folder that holds the name is on the disk; Windows has no such call, and needs none."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
