@@ -24,6 +24,7 @@ from facings.benchmark.report import HEADLINE, UNITS, Plate, milliseconds, share
 from facings.benchmark.summary import HEADLINES, claim_metrics, summarise
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
+from facings.commands.turnover import run as run_turnover
 from facings.data.coco import read_coco
 from facings.data.tables import read_recognition_table
 from facings.errors import ConfigError
@@ -38,6 +39,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
 
     Returns the headline figures. Raises ConfigError, DataError or BundleError for what the user can mend.
     """
+    if cfg.protocol == "turnover":
+        return run_turnover(cfg)
     console = Console()
     _check_settings(cfg)
     bundle = Bundle.open(str(cfg.bundle))
@@ -136,6 +139,8 @@ def tables(content: dict[str, Any]) -> list[Table]:
 
 def _check_settings(cfg: DictConfig) -> None:
     """Fail before anything is measured."""
+    if cfg.protocol != "frames":
+        raise ConfigError(f"protocol is {cfg.protocol!r}; expected frames or turnover")
     if OmegaConf.is_missing(cfg, "bundle"):
         raise ConfigError(
             "bundle is not given: facings benchmark bundle=FOLDER, the folder that `facings export` wrote"

@@ -44,7 +44,7 @@ def answer_figures(
         "coverage_known": _mean(covered[known]),
         "coverage_unknown": _mean(covered[~known]),
         "set_size": _mean(answers[known].sum(axis=1)),
-        f"picklist{pick_list}": _mean(ranked_truth[known, :pick_list].any(axis=1)),
+        f"picklist{pick_list}": _mean(ranked_truth[known][:, :pick_list].max(axis=1, initial=False)),
     }
 
 
