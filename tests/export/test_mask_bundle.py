@@ -17,6 +17,7 @@ from facings.commands.composition import compose_verb
 from facings.commands.export import run
 from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import BundleError, ConfigError
+from facings.export.decision_parity import SHAPES
 from facings.export.networks import DetectorGraph
 from facings.masks import mask_iou, polygon_area
 from facings.models.detectors.dense import DenseDetector
@@ -74,6 +75,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path) -> MaskShop:
     torch.save({"state_dict": state, "facings": {"task": "detection", "config": json.dumps(config)}}, checkpoint)
     words = [*export_words(data, checkpoint, None, home), "latency.images=0", "score_threshold=0.5"]
     words += ["tiles.size=160", "tiles.overlap=60", "golden.count=1", "parity.count=2"]
+    # Scores of weights by chance lie on the threshold by the hundred.
+    words.append("parity.decisions=0.9")
     return MaskShop(model, checkpoint, data, run(compose_verb("export", words, output_dir=home / "log")))
 
 
@@ -128,7 +131,7 @@ def test_bundle_tells_of_masks_and_attributes(shop: MaskShop) -> None:
     assert {node.domain for node in model.graph.node} == {""}
     report = json.loads((shop.bundle / "report.json").read_text())
     assert {"prototypes", "detections_without_twin"} <= set(report["parity"])
-    assert report["parity"]["prototypes"]["count"] == 2 * 6 * 32 * 32
+    assert report["parity"]["prototypes"]["count"] == (2 + len(SHAPES)) * 6 * 32 * 32
 
 
 def test_bundle_verifies_and_a_changed_tensor_does_not(shop: MaskShop, tmp_path: Path) -> None:

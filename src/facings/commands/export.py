@@ -2,50 +2,38 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from hydra.utils import get_method
-from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from facings.benchmark.latency import measure_latency
 from facings.benchmark.record import git_state, machine
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
+from facings.commands.first_gallery import Enrolment, make_gallery, read_enrolment, read_products
 from facings.commands.quantization import add_siblings, check_quantization, quantization_report, wants_siblings
-from facings.data.coco import read_coco
-from facings.data.tables import RecognitionTable, read_recognition_table
-from facings.data.taxonomy import bare_taxonomy, read_taxonomy, taxonomy_content
+from facings.data.taxonomy import taxonomy_content
 from facings.errors import BundleError, CheckpointError, ConfigError, DataError
 from facings.export.bundle import manifest_of, seal, shrink, write_golden, write_graphs, write_json
 from facings.export.decision_parity import compare_decisions, require_agreement, shaped_pictures
-from facings.export.enrolment import (
-    View,
-    create_gallery,
-    embed_views,
-    limited,
-    views_of_boxes,
-    views_of_packshots,
-    views_of_rows,
-)
 from facings.export.model_card import licences, model_card, training_record
 from facings.export.networks import OPSETS, DetectorGraph, Network
 from facings.export.parity import StageParity, as_report, measure_parity, require, tolerances
 from facings.export.precision_gate import Verdict
 from facings.files import atomic_folder, atomic_write, sha256
-from facings.runtime.bundle import Bundle
+from facings.runtime.bundle import Bundle, standard_of
 from facings.runtime.cli import find_pictures
 from facings.runtime.gallery import Gallery
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
+from facings.runtime.standard import Rates
 from facings.runtime.verify import verify
 from facings.tasks.checkpoint import load_model
 from facings.tiles import Tiling
@@ -61,15 +49,6 @@ class Trained:
     figures: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Enrolment:
-    """What goes into the first gallery."""
-
-    views: list[View]
-    calibration: list[View]
-    taxonomy: dict[str, dict[str, Any]]
-
-
 def run(cfg: DictConfig) -> Path:
     """Export, compare with torch, verify, and only then give the folder its name. Returns the bundle's folder.
 
@@ -80,7 +59,7 @@ def run(cfg: DictConfig) -> Path:
     target = _check_settings(cfg)
     detector, embedder = (_load(cfg, role) for role in ("detector", "embedder"))
     trained = {role: part for role, part in (("detector", detector), ("embedder", embedder)) if part is not None}
-    enrolment = _read_enrolment(cfg) if embedder is not None else Enrolment([], [], _taxonomy(cfg, [], {}))
+    enrolment = read_enrolment(cfg) if embedder is not None else Enrolment(taxonomy=read_products(cfg, [], {}))
     pictures = _parity_pictures(cfg)
     images = [read_image(path) for path in pictures]
     folder = run_folder(cfg)
@@ -95,14 +74,15 @@ def run(cfg: DictConfig) -> Path:
             recognizer = Recognizer(Bundle.open(beside), threads=cfg.threads)
             parity = measure_parity(
                 recognizer,
-                [*images, *shaped_pictures(images[0]).values()],
+                [*images, *shaped_pictures(images[0], recognizer.tiling).values()],
                 detector=detector.network if detector else None,
                 embedder=embedder.network if embedder else None,
                 limits=limits,
             )
         console.print(parity_table(parity))
         require(parity)
-        gallery = _gallery(recognizer, enrolment, console) if embedder is not None else None
+        gallery = make_gallery(recognizer, enrolment, console) if embedder is not None else None
+        seal(beside, manifest)
         verdicts: dict[str, Verdict] = {}
         if wants_siblings(cfg):
             verdicts = add_siblings(beside, cfg, manifest, enrolment.calibration, console)
@@ -111,7 +91,7 @@ def run(cfg: DictConfig) -> Path:
             bundle = Bundle.open(beside, precision="float32")
             networks = {role: part.network for role, part in trained.items()}
             decided = compare_decisions(bundle, networks, images, limits, threads=cfg.threads)
-        require_agreement(decided.agreements["float32"])
+        require_agreement(decided.agreements["float32"], float(cfg.parity.decisions))
         golden = [shrink(image, int(cfg.golden.longest)) for image in images[: int(cfg.golden.count)]]
         siblings: dict[str, tuple[Recognizer, Mapping[str, float]]] = {
             name: (Recognizer(bundle.at(name)), decided.limits[name]) for name in bundle.precisions[1:]
@@ -162,7 +142,9 @@ def _check_settings(cfg: DictConfig) -> Path:
             raise ConfigError(f"{key}={cfg[key]}: expected a share from 0 to 1")
     if int(cfg.opset) not in OPSETS:
         raise ConfigError(f"opset={cfg.opset}: expected one of {', '.join(map(str, OPSETS))}")
-    for key, value in {"top_k": cfg.top_k, "candidates": cfg.candidates, "parity.count": cfg.parity.count}.items():
+    least = {"top_k": cfg.top_k, "candidates": cfg.candidates, "parity.count": cfg.parity.count}
+    least |= {"calibration.views": cfg.calibration.views}
+    for key, value in least.items():
         if int(value) < 1:
             raise ConfigError(f"{key}={value}: expected 1 or more")
     if not 1 <= int(cfg.golden.count) <= int(cfg.parity.count):
@@ -178,6 +160,7 @@ def _check_settings(cfg: DictConfig) -> Path:
     for text in cfg.licences:
         _licence(text)
     _tiling(cfg)
+    _standard(cfg)
     check_quantization(cfg)
     target = Path(cfg.output) / f"{cfg.name}-{cfg.version}"
     if target.exists() and not cfg.overwrite and (not target.is_dir() or any(target.iterdir())):
@@ -197,51 +180,6 @@ def _load(cfg: DictConfig, role: str) -> Trained | None:
     figures = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
     known = {name: float(value) for name, value in figures.items() if value is not None and math.isfinite(value)}
     return Trained(checkpoint, network, config, known)
-
-
-def _read_enrolment(cfg: DictConfig) -> Enrolment:
-    views: list[View] = []
-    categories: dict[str, tuple[str, ...]] = {}
-    if cfg.gallery.table:
-        table = _reader(str(cfg.gallery.reader))(cfg.gallery.table)
-        rows = table.select(split=cfg.gallery.split, role=cfg.gallery.role)
-        views += views_of_rows(rows, trim=bool(cfg.gallery.trim))
-        categories = table.categories()
-    if cfg.gallery.packshots:
-        views += views_of_packshots(Path(cfg.gallery.packshots))
-    calibration: list[View] = []
-    if cfg.calibration.table:
-        rows = read_recognition_table(cfg.calibration.table).select(
-            split=cfg.calibration.split, role=cfg.calibration.role
-        )
-        calibration += views_of_rows(rows)
-    if cfg.calibration.annotations:
-        if not cfg.calibration.images:
-            raise ConfigError("calibration.annotations is given without calibration.images, the folder of its pictures")
-        table_of_boxes = read_coco(cfg.calibration.annotations, cfg.calibration.images, class_agnostic=True)
-        calibration += views_of_boxes(table_of_boxes)
-    products = [str(view.product_id) for view in views]
-    return Enrolment(
-        views,
-        limited(calibration or views, int(cfg.calibration.limit), int(cfg.seed)),
-        _taxonomy(cfg, products, categories),
-    )
-
-
-def _reader(name: str) -> Callable[[str], RecognitionTable]:
-    try:
-        found: Callable[[str], RecognitionTable] = get_method(name)
-    except (ImportError, ValueError) as fault:
-        known = "facings.data.tables.read_recognition_table, facings.data.adapters.SET.read_SET"
-        raise ConfigError(f"gallery.reader={name!r}: no such function; use e.g. {known}") from fault
-    return found
-
-
-def _taxonomy(
-    cfg: DictConfig, products: Sequence[str], categories: dict[str, tuple[str, ...]]
-) -> dict[str, dict[str, Any]]:
-    bare = bare_taxonomy(products, categories)
-    return bare | read_taxonomy(cfg.taxonomy) if cfg.taxonomy else bare
 
 
 def _parity_pictures(cfg: DictConfig) -> list[Path]:
@@ -295,6 +233,21 @@ def _tiling(cfg: DictConfig) -> dict[str, Any] | None:
     return asdict(Tiling.of(int(cfg.tiles.size), overlap, bool(cfg.tiles.whole)))
 
 
+def _standard(cfg: DictConfig) -> dict[str, Any] | None:
+    """postprocess.json's `standard`; what is not given is as in `Rates`. Raises ConfigError for what does not fit."""
+    if cfg.standard is None:
+        return None
+    given = OmegaConf.to_container(cfg.standard, resolve=True) if OmegaConf.is_config(cfg.standard) else cfg.standard
+    if not isinstance(given, dict):
+        raise ConfigError(f"standard={given!r}: expected {', '.join(asdict(Rates()))}, remember")
+    content = {**asdict(Rates()), "remember": True, **given}
+    try:
+        standard_of(content, int(cfg.candidates))
+    except ValueError as fault:
+        raise ConfigError(f"standard: {fault}") from fault
+    return content
+
+
 def _postprocess(cfg: DictConfig) -> dict[str, Any]:
     return {
         "schema": "facings.postprocess/1",
@@ -307,27 +260,8 @@ def _postprocess(cfg: DictConfig) -> dict[str, Any]:
         "top_k": int(cfg.candidates),
         "crop_margin": float(cfg.crop_margin),
         "tiles": _tiling(cfg),
+        "standard": _standard(cfg),
     }
-
-
-def _gallery(recognizer: Recognizer, enrolment: Enrolment, console: Console) -> Gallery:
-    views = _embedded(recognizer, enrolment.views, "gallery", console)
-    same = enrolment.calibration == enrolment.views
-    calibration = views if same else _embedded(recognizer, enrolment.calibration, "calibration", console)
-    return create_gallery(
-        recognizer.bundle.path,
-        embedder_sha256=recognizer.bundle.embedder_sha256,
-        views=enrolment.views,
-        vectors=views,
-        calibration=enrolment.calibration,
-        calibration_vectors=calibration,
-    )
-
-
-def _embedded(recognizer: Recognizer, views: Sequence[View], what: str, console: Console) -> NDArray[np.float32]:
-    with Progress(console=console) as progress:
-        task = progress.add_task(f"embedding the {what}", total=len(views))
-        return embed_views(recognizer, views, lambda: progress.advance(task))
 
 
 def _latency(folder: Path, cfg: DictConfig, pictures: Sequence[Path]) -> dict[str, Any] | None:

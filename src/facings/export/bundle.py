@@ -31,6 +31,7 @@ FILE_NAMES = {
     "model_card": "MODEL_CARD.md",
     "licences": "LICENCES.json",
     "train_config": "train_config.yaml",
+    "calibration": "calibration_mated.npy",
 }
 # Every stage that a golden sample keeps, beside the picture itself.
 GOLDEN_STAGES = (

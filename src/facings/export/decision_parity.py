@@ -21,10 +21,13 @@ from facings.runtime.bundle import Bundle
 from facings.runtime.recognizer import Recognizer
 from facings.runtime.verify import decision_agreement
 from facings.structures import Decision
+from facings.tiles import Tiling
 
 Image = NDArray[np.uint8]
 # Height and width: what a camera, a phone, a panorama or a thumbnail may give.
 SHAPES = {"square": (640, 640), "wide": (240, 1600), "tall": (1600, 240), "tiny": (11, 17), "4k": (2160, 3840)}
+# No side is longer than so many tiles: a bundle of small tiles would look at 4K in hundreds of them, and learn no more from it.
+MOST_TILES = 6
 # Share of items on which training and the exported float graphs must agree.
 LEAST_AGREEMENT = 0.999
 
@@ -80,10 +83,13 @@ class TrainingRecognizer(Recognizer):
         self._sessions.update(stages)
 
 
-def shaped_pictures(image: Image) -> dict[str, Image]:
-    """A real picture as a square, wide, tall, tiny and 4K one: a part of it of that form, scaled."""
+def shaped_pictures(image: Image, tiling: Tiling | None = None) -> dict[str, Image]:
+    """A real picture as a square, wide, tall, tiny and 4K one: a part of it of that form, scaled. `tiling`: the bundle's, which
+    bounds the sides."""
     made = {}
-    for name, (height, width) in SHAPES.items():
+    for name, form in SHAPES.items():
+        shrinking = 1.0 if tiling is None else min(1.0, MOST_TILES * tiling.size / max(form))
+        height, width = (max(1, round(side * shrinking)) for side in form)
         scale = min(image.shape[0] / height, image.shape[1] / width)
         rows, columns = max(1, int(height * scale)), max(1, int(width * scale))
         top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
@@ -102,15 +108,15 @@ def decisions(recognizer: Recognizer, images: Mapping[str, Image]) -> dict[str, 
     return {name: recognizer.recognize(image) for name, image in images.items()}
 
 
-def require_agreement(found: Agreement) -> None:
-    """Raise BundleError when training and the float graphs differ on more than a thousandth of the items; one item may always
-    differ, as it can lie on a threshold."""
+def require_agreement(found: Agreement, least: float = LEAST_AGREEMENT) -> None:
+    """Raise BundleError when training and the float graphs agree on less than the share `least` of the items; one item may
+    always differ, as it can lie on a threshold."""
     differing = found.items - found.agreeing
-    if differing > max(1.0, (1 - LEAST_AGREEMENT) * found.items):
+    if differing > max(1.0, (1 - least) * found.items):
         worst = max(found.pictures, key=lambda name: found.pictures[name][1] - found.pictures[name][0])
         raise BundleError(
             f"training and the exported graphs decide differently on {differing} of {found.items} items "
-            f"(most on {worst}); at least {LEAST_AGREEMENT:.1%} must agree; nothing was written"
+            f"(most on {worst}); at least {least:.1%} must agree (parity.decisions); nothing was written"
         )
 
 
@@ -123,7 +129,9 @@ def compare_decisions(
     threads: int | None = None,
 ) -> Decided:
     """Training against the float graphs, float against each sibling, ONNX Runtime against OpenVINO."""
-    pictures = {f"picture {number}": image for number, image in enumerate(images)} | shaped_pictures(images[0])
+    pictures = {f"picture {number}": image for number, image in enumerate(images)} | shaped_pictures(
+        images[0], bundle.postprocess.tiles
+    )
     detector, embedder = networks.get("detector"), networks.get("embedder")
     recognizer = Recognizer(bundle, threads=threads)
     plain = decisions(recognizer, pictures)

@@ -5,6 +5,7 @@ Knows nothing of training. What is embedded here is what `facings enroll` would 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,41 @@ def embed_views(recognizer: Recognizer, views: Sequence[View], advance: Advance 
         vectors.append(recognizer.embed(image, np.array([box], np.float32)))
         advance()
     return np.concatenate(vectors)
+
+
+def own_photos(crops: Sequence[View], photos: Sequence[View], count: int) -> NDArray[np.int64]:
+    """(C, count) for each crop the first photos of its own product, in their order, that lie in other pictures than the crop: a
+    product is never asked for with the very picture that it was enrolled from. Indices into `photos`; -1 where there are fewer.
+
+    >>> crops = [View(Path("a.jpg"), "milk"), View(Path("b.jpg"), "milk"), View(Path("b.jpg"), None)]
+    >>> own_photos(crops, [View(Path("a.jpg"), "milk"), View(Path("c.jpg"), "milk")], 2).tolist()
+    [[1, -1], [0, 1], [-1, -1]]
+    """
+    by_product: dict[str, list[tuple[int, Path]]] = {}
+    for number, photo in enumerate(photos):
+        if photo.product_id is not None:
+            by_product.setdefault(photo.product_id, []).append((number, photo.path.resolve()))
+    chosen = np.full((len(crops), count), -1, np.int64)
+    for row, crop in enumerate(crops):
+        own = by_product.get(crop.product_id, []) if crop.product_id is not None else []
+        if own:
+            picture = crop.path.resolve()
+            others = (number for number, path in own if path != picture)
+            first = list(islice(others, count))
+            chosen[row, : len(first)] = first
+    return chosen
+
+
+def mated_similarities(
+    crops: NDArray[np.float32], photos: NDArray[np.float32], chosen: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """(C, V) the similarity of each crop (C, D) to the best of its first 1, 2, … V photos, nan where there are fewer. `photos`
+    (P, D), `chosen` (C, V) as `own_photos` makes it; vectors of unit length."""
+    found = np.full(chosen.shape, np.nan, np.float32)
+    for place in range(chosen.shape[1]):
+        rows = np.flatnonzero(chosen[:, place] >= 0)
+        found[rows, place] = np.einsum("cd,cd->c", crops[rows], photos[chosen[rows, place]])
+    return np.maximum.accumulate(np.clip(found, -1, 1), axis=1)
 
 
 def create_gallery(

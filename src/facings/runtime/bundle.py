@@ -6,14 +6,20 @@ the checksum of its manifest, the manifest those of its files. One changed byte 
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from facings.errors import BundleError, ConfigError
 from facings.files import sha256
 from facings.runtime.gallery import Gallery, gallery_folder
+from facings.runtime.mated_file import read_mated
 from facings.runtime.onnx_file import check_portable
+from facings.runtime.standard import Rates
 from facings.tiles import Tiling
 
 SCHEMA = "facings.bundle"
@@ -23,7 +29,7 @@ ROLES = ("preprocess", "detector", "crop", "embedder", "match")
 NETWORKS = ("detector", "embedder")
 Precision = Literal["auto", "float32", "int8", "float16"]
 SIBLINGS: tuple[Precision, ...] = ("int8", "float16")
-FILES = ("postprocess", "taxonomy", "golden", "report", "model_card", "licences", "train_config")
+FILES = ("postprocess", "taxonomy", "golden", "report", "model_card", "licences", "train_config", "calibration")
 MAX_FILE_BYTES = 2 << 30
 MAX_JSON_BYTES = 64 << 20
 MAX_FILES = 10_000
@@ -34,7 +40,8 @@ MAX_GALLERY_FILES = 1_000_000
 @dataclass(frozen=True)
 class Postprocess:
     """Thresholds of the decision. Shares are 0–1; `nms_iou` None for an NMS-free detector; `tiles` None where a frame is
-    looked at as a whole."""
+    looked at as a whole; `standard` None where `false_accept_rate` and `ambiguity_margin` decide, else it decides, and
+    `remember` says whether enrolled views bear witness too (`fit_standard`)."""
 
     score_threshold: float
     max_detections: int
@@ -44,6 +51,8 @@ class Postprocess:
     top_k: int
     crop_margin: float
     tiles: Tiling | None = None
+    standard: Rates | None = None
+    remember: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,7 @@ class Bundle:
         if not isinstance(products, dict):
             raise BundleError(f"{folder}/taxonomy.json: lacks the table 'products'")
         bundle = cls(folder, manifest, _postprocess(post, folder), products)
+        bundle.calibration_mated()
         if bundle.has("embedder") and (folder / "gallery" / "CURRENT").is_file():
             bundle.gallery()
         return bundle.at(precision)
@@ -146,6 +156,12 @@ class Bundle:
     def gallery(self) -> Gallery:
         """The current gallery version, checked against the embedder of this bundle."""
         return Gallery.open(gallery_folder(self.path), embedder_sha256=self.embedder_sha256)
+
+    def calibration_mated(self) -> NDArray[np.float32] | None:
+        """(C, V) similarities of the exporter's calibration crops to photos of their own products, see `Standard.fit`; None in
+        a bundle from before there were any. Raises BundleError for a file that is no such array."""
+        entry = self.manifest["files"].get("calibration")
+        return None if entry is None else read_mated(self.path / entry["file"])
 
     def product(self, product_id: str, gallery: Gallery | None = None) -> dict[str, Any]:
         """Name, category and codes of a product: from its enrolment, else from the taxonomy; bare when unknown to both."""
@@ -278,18 +294,44 @@ def _siblings(role: str, entry: Any, folder: Path) -> dict[str, Any]:
 
 
 def _postprocess(content: dict[str, Any], folder: Path) -> Postprocess:
-    fields = {name: content.get(name) for name in Postprocess.__dataclass_fields__ if name != "tiles"}
+    later = ("tiles", "standard", "remember")
+    fields = {name: content.get(name) for name in Postprocess.__dataclass_fields__ if name not in later}
     for name, value in fields.items():
         if name == "nms_iou" and value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise BundleError(f"{folder}/postprocess.json: {name} is {value!r}; expected a number")
-    # Bundles from before there were tiles have no such entry.
+    # Bundles from before there were tiles, or a standard, have no such entry.
     post = Postprocess(**fields, tiles=_tiling(content.get("tiles"), folder))  # type: ignore[arg-type]
     shares = (post.score_threshold, post.false_accept_rate, post.ambiguity_margin)
     if not all(0 <= share <= 1 for share in shares) or not 1 <= post.max_detections <= 100_000 or post.top_k < 1:
         raise BundleError(f"{folder}/postprocess.json: a threshold is out of its range: {fields}")
-    return post
+    if content.get("standard") is None:
+        return post
+    try:
+        rates, remember = standard_of(content["standard"], int(post.top_k))
+    except ValueError as fault:
+        raise BundleError(f"{folder}/postprocess.json: standard: {fault}") from fault
+    return replace(post, standard=rates, remember=remember)
+
+
+def standard_of(content: Any, top_k: int) -> tuple[Rates, bool]:
+    """postprocess.json's `standard`: the fields of `Rates`, all of them, and `remember`, which may be missing. `top_k`: candidates
+    that a search returns. Raises ValueError for a field that is missing, unknown, of a wrong type or out of range."""
+    number, kinds = (int, float), {"pick_list": (int,), "unit": (str,)}
+    if not isinstance(content, Mapping) or set(content) - {"remember"} != set(Rates.__dataclass_fields__):
+        raise ValueError(f"is {content!r}; expected {', '.join(Rates.__dataclass_fields__)} and, if wanted, remember")
+    remember = content.get("remember", True)
+    for name, value in content.items():
+        wanted = (bool,) if name == "remember" else kinds.get(name, number)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and name != "remember"):
+            raise ValueError(f"{name} is {value!r}; expected {' or '.join(kind.__name__ for kind in wanted)}")
+    rates = Rates(**{name: value for name, value in content.items() if name != "remember"})
+    if top_k < max(2, rates.pick_list):
+        raise ValueError(
+            f"pick_list is {rates.pick_list} of {top_k} candidates; expected at most as many, and two candidates or more"
+        )
+    return rates, remember
 
 
 def _tiling(content: Any, folder: Path) -> Tiling | None:

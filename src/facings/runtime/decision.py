@@ -6,12 +6,16 @@ from itertools import takewhile
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.errors import GalleryError
+from facings.errors import ConfigError, GalleryError
 from facings.runtime.bundle import Bundle, Postprocess
 from facings.runtime.gallery import Gallery
+from facings.runtime.gallery_calibration import witness_rows
 from facings.runtime.priors import Prior
 from facings.runtime.standard import STATUSES, Rates, Standard, Verdicts
 from facings.structures import Candidate, Decision, Detections, Item, Matches, Status
+
+# Enrolled views that bear witness, at most: a commit must stay a matter of seconds.
+MOST_REMEMBERED = 2000
 
 
 def decide(
@@ -24,7 +28,8 @@ def decide(
     """The decision for one frame; without matches (a detector alone) every item is unknown.
 
     With a `standard`, fitted to this gallery version, its statuses and categories hold, and the candidates of an ambiguous item
-    are its answer set, `pick_list` of them at most; without one, the thresholds of the bundle.
+    are its answer set, `pick_list` of them at most; without one, the thresholds of the bundle. A standard with a prior wants
+    `matches` moved by it.
     """
     verdicts = None
     if matches is not None and gallery is not None and standard is not None and len(matches.items):
@@ -69,13 +74,18 @@ def fit_standard(
     *,
     calibration_mated: NDArray[np.float32] | None = None,
     prior: Prior | None = None,
+    remember: bool = False,
 ) -> Standard:
     """The standard of a gallery version: to be taken anew whenever it changes.
 
     `calibration_mated` (C', V): what the exporter stored for the first C' calibration crops, see `Standard.fit`; the gallery may
     have more by now. Raises GalleryError when it has fewer.
+
+    `remember`: the views of all products that are enrolled or retired, and of which no crop is stored, count as calibration crops
+    too, `MOST_REMEMBERED` of them at most. They stand for goods that are not enrolled; they meet no views of their own, which were
+    taken in the same session and would flatter them.
     """
-    names = gallery.calibration_items
+    crops, names = gallery.calibration_vectors, gallery.calibration_items
     if calibration_mated is not None:
         missing = len(names) - len(calibration_mated)
         if missing < 0:
@@ -84,18 +94,51 @@ def fit_standard(
                 "they are of another gallery: export again"
             )
         calibration_mated = np.pad(calibration_mated, ((0, missing), (0, 0)), constant_values=np.nan)
+    if remember:
+        views, owners = _remembered(gallery)
+        crops, names = np.concatenate([crops, views]), names + owners
+        if calibration_mated is not None:
+            calibration_mated = np.pad(calibration_mated, ((0, len(owners)), (0, 0)), constant_values=np.nan)
     products = {*gallery.items, *(name for name in names if name is not None)}
     return Standard.fit(
         rates,
         vectors=gallery.vectors,
         item=gallery.item,
         items=gallery.items,
-        calibration_vectors=gallery.calibration_vectors,
+        calibration_vectors=crops,
         calibration_items=names,
         categories={name: tuple(bundle.product(name, gallery).get("category") or ()) for name in products},
         calibration_mated=calibration_mated,
         offsets=prior.offsets(gallery.items) if prior is not None else None,
     )
+
+
+def bundle_standard(bundle: Bundle, gallery: Gallery | None, prior: Prior | None = None) -> Standard | None:
+    """The standard that the bundle asks for, fitted to a version of its gallery; None where it asks for none.
+
+    Raises ConfigError for a prior without a standard: the bundle's own threshold was taken without it.
+    """
+    rates = bundle.postprocess.standard
+    if rates is None and prior is not None:
+        raise ConfigError(
+            f"{bundle.path}: has no standard, so a prior cannot be calibrated; export it with standard={{…}}"
+        )
+    if rates is None or gallery is None:
+        return None
+    return fit_standard(
+        bundle, gallery, rates, calibration_mated=bundle.calibration_mated(), prior=prior,
+        remember=bundle.postprocess.remember,
+    )  # fmt: skip
+
+
+def _remembered(gallery: Gallery) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Views (N, D) that bear witness, and the product of each."""
+    content = gallery.content
+    stored, owner = set(content.calibration_items), content.owner.array
+    wanted = np.array([name not in stored for name in content.items], np.bool_)
+    mask = np.zeros(len(owner), np.bool_)
+    mask[witness_rows(owner, wanted, MOST_REMEMBERED)] = True
+    return content.rows(mask), tuple(content.items[number] for number in owner[mask])
 
 
 def judge(candidates: Sequence[Candidate], post: Postprocess) -> Status:

@@ -127,10 +127,16 @@ def _of_product(proposal: Proposal) -> list[str]:
 def _of_effect(found: Effect) -> list[str]:
     rate = f"{100 * found.false_accept_rate:g} % of unknown goods"
     lines = [f"threshold at {rate}: {found.threshold_before:.4f} before, {found.threshold_after:.4f} after"]
+    if found.coverage is not None:
+        lines.append(
+            f"answers for {100 * found.coverage:g} % of enrolled goods: all within {found.gap_before:.4f} of the most similar "
+            f"before, {found.gap_after:.4f} after"
+        )
     if found.views:
+        missed = "" if found.coverage is None else f", {100 * found.uncovered:.1f} % without it among the answers"
         lines.append(
             f"expected of the {found.views} views, each left out in turn: {100 * found.mistaken:.1f} % taken for another "
-            f"product, {100 * found.unsure:.1f} % below the threshold"
+            f"product, {100 * found.unsure:.1f} % below the threshold{missed}"
         )
     for pair in found.confusions[:SHOWN]:
         lines.append(f"new confusion: {pair.product_id} and {pair.other} (similarity {pair.similarity:.3f})")

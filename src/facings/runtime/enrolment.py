@@ -3,7 +3,7 @@
 Knows nothing of command lines or tables. The embedding is the recognizer's, as it is for every frame.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from facings.errors import ConfigError, DataError
 from facings.runtime.crops import cut_crop
+from facings.runtime.decision import bundle_standard
 from facings.runtime.enrolment_effect import Effect, effect
 from facings.runtime.gallery import Change, Gallery
 from facings.runtime.images import read_image
 from facings.runtime.photo_checks import PhotoLimits, central_box, diverse, outliers, photo_faults
 from facings.runtime.product_catalogue import check_changed
 from facings.runtime.recognizer import Recognizer
+from facings.runtime.standard import Standard
 
 Vectors = NDArray[np.float32]
 Locate = Literal["central", "surest", "whole"]
@@ -118,8 +120,15 @@ def enroll(
         raise ConfigError(f"{recognizer.bundle.path}: has no gallery; export it with an embedder and gallery.table")
     _check_requests(recognizer, gallery, requests)
     looked = ((r, [look(recognizer, path, settings) for path in r.photos]) for r in requests)
-    rate = recognizer.bundle.postprocess.false_accept_rate
-    return commit(gallery, looked, settings, rate, author=author, reason=reason, dry_run=dry_run)
+    bundle = recognizer.bundle
+    rate = bundle.postprocess.false_accept_rate
+
+    def fit(version: Gallery) -> Standard | None:
+        # Thresholds are told without a prior: enrolled views are of all shelves.
+        fitted = version is gallery and recognizer.prior is None
+        return recognizer.standard if fitted else bundle_standard(bundle, version)
+
+    return commit(gallery, looked, settings, rate, author=author, reason=reason, dry_run=dry_run, fit=fit)
 
 
 def commit(
@@ -131,8 +140,11 @@ def commit(
     author: str | None = None,
     reason: str = "enroll",
     dry_run: bool = False,
+    fit: Callable[[Gallery], Standard | None] = lambda gallery: None,
 ) -> Outcome:
-    """What follows when the photos of all requests are found and embedded: judge, choose views, commit, tell the effect."""
+    """What follows when the photos of all requests are found and embedded: judge, choose views, commit, tell the effect.
+
+    `fit`: the standard of a gallery version; by default there is none, and `false_accept_rate` decides."""
     others, proposals = _Others(gallery), []
     for request, photos in looked:
         proposal = judge(request, photos, others, gallery, settings)
@@ -144,7 +156,9 @@ def commit(
         return Outcome(tuple(proposals), None, None)
     after = gallery.preview(changes) if dry_run else gallery.apply(changes, author=author, reason=reason)
     changed = [change.product_id for change in changes]
-    return Outcome(tuple(proposals), after, effect(gallery, after, changed, false_accept_rate))
+    fitted = fit(gallery), fit(after)
+    standards = (fitted[0], fitted[1]) if fitted[0] is not None and fitted[1] is not None else None
+    return Outcome(tuple(proposals), after, effect(gallery, after, changed, false_accept_rate, standards=standards))
 
 
 def look(recognizer: Recognizer, path: Path, settings: Settings) -> Photo:

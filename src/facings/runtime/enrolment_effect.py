@@ -1,7 +1,7 @@
 """What a change of the gallery does to the answers: thresholds, confusions, expected error. Knows nothing of photos."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,11 @@ import numpy as np
 
 from facings.runtime.gallery import Gallery
 from facings.runtime.search import HELD, ExactSearch
+from facings.runtime.standard import Standard
 
 # Views of changed products that are looked at; beyond, a sample stands for them.
 SAMPLE = 2048
+STANDARDS = ("coverage", "gap_before", "gap_after", "uncovered")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,10 @@ class Effect:
     """`threshold_before`, `threshold_after`: similarity above which an answer is accepted at the chosen share of unknown goods,
     infinite where nothing is; `confusions`: new ones, most similar first; `views`: views of changed products that were
     looked at, each left out in turn: `mistaken` share of them whose nearest view is another product's, `unsure` share whose
-    own product does not reach the threshold; NaN without such views."""
+    own product does not reach the threshold; NaN without such views.
+
+    Where a standard decides: `coverage` the operator's, `gap_before` and `gap_after` how far behind the first a candidate of the
+    answer set may lie, `uncovered` share of the views whose own product lies further behind."""
 
     false_accept_rate: float
     threshold_before: float
@@ -37,10 +42,15 @@ class Effect:
     views: int
     mistaken: float
     unsure: float
+    coverage: float | None = None
+    gap_before: float = math.nan
+    gap_after: float = math.nan
+    uncovered: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON content; what is not finite becomes null."""
-        values = {name: value for name, value in vars(self).items() if name != "confusions"}
+        """JSON content; what is not finite becomes null. Without a standard, nothing is told of its figures."""
+        left_out = {"confusions"} if self.coverage is not None else {"confusions", *STANDARDS}
+        values = {name: value for name, value in vars(self).items() if name not in left_out}
         plain = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
         return plain | {"confusions": [vars(confusion) for confusion in self.confusions]}
 
@@ -58,31 +68,58 @@ def threshold(gallery: Gallery, false_accept_rate: float) -> float:
     return float(scores[rank - 1]) if rank <= len(scores) else -1.0
 
 
+@dataclass(frozen=True)
+class _Against:
+    """Pairs (changed, other) → best similarity above the threshold; of the views looked at, counts."""
+
+    pairs: dict[tuple[str, str], float]
+    views: int = 0
+    mistaken: int = 0
+    unsure: int = 0
+    uncovered: int = 0
+
+    def share(self, count: int) -> float:
+        return count / self.views if self.views else math.nan
+
+
 def effect(
-    before: Gallery, after: Gallery, changed: Sequence[str], false_accept_rate: float, *, seed: int = 0
+    before: Gallery,
+    after: Gallery,
+    changed: Sequence[str],
+    false_accept_rate: float,
+    *,
+    seed: int = 0,
+    standards: tuple[Standard, Standard] | None = None,
 ) -> Effect:
-    """What came of changing the products `changed` (those that `after` answers)."""
+    """What came of changing the products `changed` (those that `after` answers). `standards`: of `before` and of `after`, where
+    they decide; else the share `false_accept_rate` of each gallery's own calibration scores."""
     changed = [name for name in changed if name in set(after.items)]
-    least = threshold(after, false_accept_rate)
-    pairs, views, mistaken, unsure = _against(after, changed, least, seed)
+    cuts = [{"similarity": threshold(gallery, false_accept_rate), "gap": math.nan} for gallery in (before, after)]
+    if standards is not None:
+        false_accept_rate = standards[1].rates.false_accept
+        cuts = [standard.thresholds for standard in standards]
+    old_cut, cut = cuts
+    found = _against(after, changed, cut, seed)
     known = [name for name in changed if name in set(before.items)]
-    old = _against(before, known, threshold(before, false_accept_rate), seed)[0] if known else {}
-    fresh = [Confusion(a, b, s) for (a, b), s in pairs.items() if (a, b) not in old]
+    old = _against(before, known, old_cut, seed).pairs if known else {}
+    fresh = [Confusion(a, b, s) for (a, b), s in found.pairs.items() if (a, b) not in old]
     return Effect(
         false_accept_rate,
-        threshold(before, false_accept_rate),
-        least,
+        old_cut["similarity"],
+        cut["similarity"],
         tuple(sorted(fresh, key=lambda c: (-c.similarity, c.product_id, c.other))),
-        views,
-        mistaken,
-        unsure,
+        found.views,
+        found.share(found.mistaken),
+        found.share(found.unsure),
+        standards[1].rates.coverage if standards is not None else None,
+        old_cut["gap"],
+        cut["gap"],
+        found.share(found.uncovered) if standards is not None else math.nan,
     )
 
 
-def _against(
-    gallery: Gallery, names: Sequence[str], least: float, seed: int
-) -> tuple[dict[tuple[str, str], float], int, float, float]:
-    """Pairs (changed, other) whose best similarity exceeds `least`; views looked at; shares mistaken and unsure."""
+def _against(gallery: Gallery, names: Sequence[str], cut: Mapping[str, float], seed: int) -> _Against:
+    """Views of the products `names` against all others; `cut`: thresholds as in `Standard.thresholds`."""
     index = {name: number for number, name in enumerate(gallery.items)}
     wanted = np.array([index[name] for name in names], np.int64)
     rows = np.flatnonzero(np.isin(gallery.item, wanted))
@@ -90,7 +127,7 @@ def _against(
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:SAMPLE])
     search = ExactSearch(gallery.vectors, gallery.item)
     pairs: dict[tuple[str, str], float] = {}
-    wrong, below, judged = 0, 0, 0
+    judged, wrong, below, uncovered = 0, 0, 0, 0
     step = max(HELD // len(gallery.vectors), 1)
     for start in range(0, len(rows), step):
         chosen = rows[start : start + step]
@@ -101,11 +138,12 @@ def _against(
             rest[row] = False
             own_best = float((gallery.vectors[rest] @ gallery.vectors[row]).max()) if rest.any() else math.nan
             similarities[own] = -np.inf
-            for other in np.flatnonzero(similarities > least):
+            for other in np.flatnonzero(similarities > cut["similarity"]):
                 key = (gallery.items[own], gallery.items[other])
                 pairs[key] = max(pairs.get(key, -1.0), round(float(similarities[other]), 6))
             if not math.isnan(own_best):
                 judged += 1
                 wrong += bool(similarities.max() > own_best)
-                below += own_best <= least
-    return pairs, judged, wrong / judged if judged else math.nan, below / judged if judged else math.nan
+                below += own_best <= cut["similarity"]
+                uncovered += bool(similarities.max() - own_best > cut["gap"])
+    return _Against(pairs, judged, wrong, below, uncovered)

@@ -48,6 +48,26 @@ def non_mated_scores(
     return scores
 
 
+def witness_rows(owner: NDArray[np.int64], wanted: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
+    """Rows of at most `most` views that stand for their products: the first of each, then the second of each, and so on, in
+    ascending order. `owner` (R,): product of each view, -1 for none; `wanted` (I,): products that are asked for.
+
+    >>> witness_rows(np.array([0, 0, 0, -1, 1, 2]), np.array([True, True, False]), most=3).tolist()
+    [0, 1, 4]
+    """
+    rows = np.flatnonzero((owner >= 0) & np.append(wanted, False)[owner])
+    if len(rows) <= most:
+        return rows
+    order = np.argsort(owner[rows], kind="stable")
+    ordered = owner[rows][order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    rank = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+    chosen = order[np.argsort(rank, kind="stable")]
+    if len(starts) > most:
+        chosen = chosen[np.linspace(0, len(starts) - 1, most).astype(np.int64)]
+    return np.sort(rows[chosen[:most]])
+
+
 def stale_scores(
     scores: Vectors, vectors: Vectors, owners: Sequence[str | None], gone: Vectors, gone_names: Sequence[str]
 ) -> NDArray[np.bool_]:

@@ -14,10 +14,13 @@ from facings.errors import BundleError, DataError
 from facings.masks import CropMask, outline, trimmed
 from facings.runtime.bundle import Bundle
 from facings.runtime.crops import cut_crop
-from facings.runtime.decision import decide
+from facings.runtime.decision import bundle_standard, decide
 from facings.runtime.gallery import Gallery
-from facings.runtime.search import EXACT_VIEWS, searcher
+from facings.runtime.prior_search import PriorSearch
+from facings.runtime.priors import Prior
+from facings.runtime.search import EXACT_VIEWS, Search, searcher
 from facings.runtime.session import Session
+from facings.runtime.standard import Standard
 from facings.structures import Decision, Detections, Matches
 from facings.tiles import AS_SURE, LEAST, Found, Tiling, detect
 
@@ -40,19 +43,31 @@ class FrameResult:
 class Recognizer:
     """Runs a bundle. Sessions are made once; `run` may be called from several threads.
 
-    `tiling`: how large frames are cut, None for never; by default as the bundle says.
+    `tiling`: how large frames are cut, None for never; by default as the bundle says. `prior`: which products are likely here,
+    for a bundle with a standard. `standard` is that one, fitted to `gallery` when both were read: a version that is committed
+    later wants a new Recognizer. None where the bundle has none, and its thresholds decide.
     """
 
     def __init__(
-        self, bundle: Bundle, *, threads: int | None = None, tiling: Tiling | Literal["bundle"] | None = "bundle"
+        self,
+        bundle: Bundle,
+        *,
+        threads: int | None = None,
+        tiling: Tiling | Literal["bundle"] | None = "bundle",
+        prior: Prior | None = None,
     ) -> None:
         self.bundle = bundle
         self.tiling = bundle.postprocess.tiles if tiling == "bundle" else tiling
         self._sessions = {role: Session(bundle.graph_path(role), threads=threads) for role in bundle.manifest["graphs"]}
         has_gallery = bundle.has("embedder") and (bundle.path / "gallery" / "CURRENT").is_file()
         self.gallery: Gallery | None = bundle.gallery() if has_gallery else None
-        large = self.gallery is not None and len(self.gallery.vectors) > EXACT_VIEWS
-        self._search = searcher(self.gallery) if self.gallery is not None and large else None
+        self.prior = prior
+        self.standard: Standard | None = bundle_standard(bundle, self.gallery, prior)
+        self._search: Search | None = None
+        if self.gallery is not None and prior is not None:
+            self._search = PriorSearch(self.gallery, prior)
+        elif self.gallery is not None and len(self.gallery.vectors) > EXACT_VIEWS:
+            self._search = searcher(self.gallery)
 
     def run(self, image: NDArray[np.uint8]) -> FrameResult:
         """`image` (H, W, 3) uint8 RGB. Raises DataError for another shape or type."""
@@ -71,7 +86,7 @@ class Recognizer:
                 with clock("match"):
                     matches = self.match(embeddings)
             with clock("match"):
-                decision = decide(detections, matches, self.bundle, self.gallery)
+                decision = decide(detections, matches, self.bundle, self.gallery, self.standard)
         return FrameResult(decision, detections, embeddings, clock.milliseconds)
 
     def recognize(self, image: NDArray[np.uint8]) -> Decision:
@@ -103,7 +118,7 @@ class Recognizer:
         return vectors
 
     def match(self, embeddings: NDArray[np.float32]) -> Matches:
-        """The most similar items for each embedding. Raises BundleError without a gallery."""
+        """The most similar items for each embedding, moved by the prior if there is one. Raises BundleError without a gallery."""
         if self.gallery is None:
             raise BundleError(f"{self.bundle.path}: has no gallery; `facings enroll` adds products")
         k = min(self.bundle.postprocess.top_k, len(self.gallery.items))

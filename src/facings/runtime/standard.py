@@ -116,6 +116,15 @@ class Standard:
         levels, joint = _levels(rates, found, calibration_items, tree)
         return cls(rates, tree, unknown, gap, levels, joint, offsets)
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """What the rates come to in this gallery. `similarity`: a crop that exceeds it is of an enrolled product (inf: none ever
+        is); `gap`: candidates no further behind the first belong to the answer set (inf: all do)."""
+        return {
+            "similarity": self.unknown.threshold(self.rates.false_accept),
+            "gap": self.gap.threshold(1 - self.rates.coverage),
+        }
+
     def judge(self, matches: Matches) -> Verdicts:
         """Statuses, answer sets and levels; with a prior, `matches` must have been moved by it."""
         first = matches.similarities[:, 0].astype(np.float64)

@@ -15,6 +15,9 @@ from facings.models.necks import PAFPN
 Branch = Literal["one_to_one", "one_to_many"]
 STRIDES = (8, 16, 32)
 DETAIL_STRIDE = 4
+# The choice counts with its fourth root: enough to tell doubles apart, which the overlaps then drop, and little beside the class's
+# score, which orders finds of different objects better than the choice does (docs/detection.md).
+CHOICE_POWER = 0.25
 
 
 class DenseDetector(nn.Module):
@@ -24,7 +27,7 @@ class DenseDetector(nn.Module):
     (the pair is that of Wang et al.: "YOLOv10: Real-Time End-to-End Object Detection", NeurIPS 2024). Unlike there boxes,
     masks and classes are shared, learnt from all anchors of an object, and the one-to-one branch is one more output that
     says which anchor speaks for its object (Zhou et al.: "Object Detection Made Simpler by Eliminating Heuristic NMS",
-    2021): its score is the class's times that of being chosen. Both leave one checkpoint.
+    2021): its score is the class's times the fourth root of that of being chosen. Both leave one checkpoint.
 
     `image_size`: side of the square input in pixels, a multiple of 32, for evaluation and export; training may show other
     sizes. `prototypes`: how many mask prototypes both heads combine, 0 for boxes alone. `attributes`: names of yes-or-no
@@ -128,7 +131,7 @@ class DenseDetector(nn.Module):
         # First the best anchors, then what is asked of those alone: of thousands nobody wants box or label.
         best = raw["logits"].amax(dim=-1).sigmoid()
         if branch == "one_to_one":
-            best = best * self.choice(maps)["logits"].squeeze(-1).sigmoid()
+            best = best * self.choice(maps)["logits"].squeeze(-1).sigmoid() ** CHOICE_POWER
         scores, order = best.topk(min(top_k, len(anchors)), dim=1)
         labels = _at(raw["logits"], order).argmax(dim=-1)
         boxes = self.decode(_at(raw["distances"], order), anchors[order], strides[order])
