@@ -16,7 +16,7 @@ HYDRA_VERBS = {
     "train": "fit a detector or an embedder: facings train experiment=detection/quickstart",
     "evaluate": "accuracy of a checkpoint or a bundle",
     "inspect": "curves, worst and best pictures of a finished run of a detector",
-    "export": "checkpoints to a verified ONNX bundle",
+    "export": "checkpoints to a verified ONNX bundle; `export triton BUNDLE FOLDER` for Triton Inference Server",
     "benchmark": "accuracy and latency of a bundle through the runtime, as JSON, table and HTML page",
 }
 DATA_VERBS = {"data": "check, browse, augment, export a dataset: facings data check NAME"}
@@ -44,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from facings.runtime.cli import main as runtime_main
 
             return runtime_main([verb, *rest])
+        if verb == "export" and rest[:1] == ["triton"]:
+            from facings.commands.triton import main as triton_main
+
+            return triton_main(rest[1:])
         if verb in HYDRA_VERBS:
             return _run_hydra_verb(verb, rest)
         if verb in DATA_VERBS:

@@ -1,0 +1,49 @@
+"""The Node program in examples/node, with onnxruntime-node from npm, gives the store runtime's answers."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.examples.program_checks import check_decisions, check_faults, check_golden
+
+pytestmark = pytest.mark.slow
+SOURCE = Path(__file__).resolve().parents[2] / "examples" / "node"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node and npm are not installed")
+    folder = Path(
+        shutil.copytree(SOURCE, tmp_path_factory.mktemp("node") / "node", ignore=shutil.ignore_patterns("node_modules"))
+    )
+    words = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"npm install failed: {done.stderr[-300:]}")
+    return [node, str(folder / "main.mjs"), "--threads", "1"]
+
+
+def test_golden_samples_agree(program: list[str], lively_bundle: Path) -> None:
+    check_golden(program, lively_bundle)
+
+
+def test_decisions_are_the_store_runtimes(program: list[str], lively_bundle: Path, tmp_path: Path) -> None:
+    check_decisions(program, lively_bundle, tmp_path)
+
+
+def test_faults_are_found(program: list[str], lively_bundle: Path, tmp_path: Path) -> None:
+    check_faults(program, lively_bundle, tmp_path)
+
+
+def test_numbers_are_rounded_as_python_rounds(program: list[str]) -> None:
+    values = [0.125, 0.375, 2.5, 1e-7, 0.0000005, -0.125, 1 / 3, 1234.565, 0.005, 7.0]
+    module = Path(program[1]).parent / "decision.mjs"
+    rows = f"{values}.map((v) => [m.rounded(v, 2), m.rounded(v, 6)])"
+    code = f"import({str(module)!r}).then((m) => console.log(JSON.stringify({rows})))"
+    done = subprocess.run([program[0], "-e", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[round(v, 2), round(v, 6)] for v in values]
