@@ -29,9 +29,9 @@ from facings.export.parity import StageParity, as_report, measure_parity, requir
 from facings.export.precision_gate import Verdict
 from facings.files import atomic_folder, atomic_write, sha256
 from facings.runtime.bundle import Bundle, standard_of
-from facings.runtime.cli import find_pictures
 from facings.runtime.gallery import Gallery
 from facings.runtime.images import read_image
+from facings.runtime.parsing import find_pictures
 from facings.runtime.recognizer import Recognizer
 from facings.runtime.standard import Rates
 from facings.runtime.verify import verify

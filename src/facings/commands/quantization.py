@@ -31,8 +31,8 @@ from facings.export.quantize import Int8Settings
 from facings.files import sha256
 from facings.metrics.detection import coco_metrics
 from facings.runtime.bundle import NETWORKS, Bundle
-from facings.runtime.cli import find_pictures
 from facings.runtime.images import read_image
+from facings.runtime.parsing import find_pictures
 from facings.runtime.recognizer import Recognizer
 from facings.structures import Decision
 

@@ -21,7 +21,7 @@ from facings.data.tables import RecognitionRow
 from facings.data.transforms.crop_compose import CropCompose
 from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import DataError
-from facings.runtime.crops import cut_crop
+from facings.runtime.crops import crop_edges, cut_crop
 from facings.runtime.images import read_image
 
 
@@ -45,7 +45,10 @@ class CropReader:
             return image, None
         box = np.array(row.corners, np.float32)
         margin = self.margin + context * (1 + 2 * self.margin)
-        inner, outer = _edges(box, self.margin, image), _edges(box, margin, image)
+        inner, outer = (
+            np.array(crop_edges(box, share, image.shape[0], image.shape[1]), np.float64)
+            for share in (self.margin, margin)
+        )
         return cut_crop(image, box, margin), inner - np.tile(outer[:2], 2)
 
     def _picture(self, row: RecognitionRow) -> NDArray[np.uint8]:
@@ -64,18 +67,6 @@ class CropReader:
                 f"({image.shape[1]} x {image.shape[0]})"
             )
         return image
-
-
-def _edges(box: NDArray[np.float32], margin: float, image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Where `cut_crop` cuts: (4,) xyxy, whole pixels."""
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = (float(value) for value in box)
-    wider, higher = (x2 - x1) * margin, (y2 - y1) * margin
-    left = np.clip(np.floor(x1 - wider), 0, width - 1)
-    top = np.clip(np.floor(y1 - higher), 0, height - 1)
-    right = np.clip(np.ceil(x2 + wider), left + 1, width)
-    bottom = np.clip(np.ceil(y2 + higher), top + 1, height)
-    return np.array([left, top, right, bottom])
 
 
 class OtherCrops(Sequence[NDArray[np.uint8]]):

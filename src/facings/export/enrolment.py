@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from facings.data.coco import CocoTable
 from facings.data.tables import RecognitionRow
 from facings.errors import DataError
-from facings.runtime.cli import find_pictures
 from facings.runtime.gallery import Gallery, gallery_folder
 from facings.runtime.images import read_image
+from facings.runtime.parsing import find_pictures
 from facings.runtime.recognizer import Recognizer
 
 Image = NDArray[np.uint8]

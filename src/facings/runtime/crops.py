@@ -8,15 +8,20 @@ from numpy.typing import NDArray
 
 
 def cut_crop(image: NDArray[np.uint8], box: NDArray[np.float32], margin: float) -> NDArray[np.uint8]:
-    """The part of `image` (H, W, 3) inside `box` (xyxy, pixels), widened by `margin` (share of its size) on each side.
+    """The part of `image` (H, W, 3) inside `box`, see `crop_edges`. A copy, contiguous."""
+    left, top, right, bottom = crop_edges(box, margin, image.shape[0], image.shape[1])
+    return np.ascontiguousarray(image[top:bottom, left:right])
 
-    Rounded outward, clipped to the picture, at least one pixel wide and high. A copy, contiguous.
+
+def crop_edges(box: NDArray[np.float32], margin: float, height: int, width: int) -> tuple[int, int, int, int]:
+    """`box` (xyxy, pixels) widened by `margin` (share of its size) on each side, as whole pixels (x1, y1, x2, y2).
+
+    Rounded outward, clipped to the picture of `height` × `width`, at least one pixel wide and high.
     """
-    height, width = image.shape[:2]
     x1, y1, x2, y2 = (float(value) for value in box)
     wider, higher = (x2 - x1) * margin, (y2 - y1) * margin
     left = int(np.clip(np.floor(x1 - wider), 0, width - 1))
     top = int(np.clip(np.floor(y1 - higher), 0, height - 1))
     right = int(np.clip(np.ceil(x2 + wider), left + 1, width))
     bottom = int(np.clip(np.ceil(y2 + higher), top + 1, height))
-    return np.ascontiguousarray(image[top:bottom, left:right])
+    return left, top, right, bottom
