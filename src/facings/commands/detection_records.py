@@ -3,7 +3,6 @@
 Knows how a checkpoint is evaluated; the training itself is a matter of `facings train`.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from facings.benchmark.claims import claim_of
 from facings.benchmark.record import git_state, write_result
 from facings.commands.composition import compose_verb
 from facings.commands.evaluate import evaluate_checkpoint
+from facings.commands.run_files import run_minutes, run_seed
 from facings.commands.train import best_checkpoint
-from facings.errors import ConfigError, DataError
+from facings.errors import ConfigError
 from facings.metrics.average_precision import DrawnPrecision, paired_intervals
 from facings.metrics.bootstrap import share_interval
 from facings.metrics.matching import IouType, Overlaps
@@ -41,14 +41,11 @@ class Judged:
     @property
     def minutes(self) -> float:
         """What the training took, as its run folder says."""
-        path = self.run / "results.json"
-        if not path.is_file():
-            raise DataError(f"{path}: missing; did the training finish?")
-        return float(json.loads(path.read_text(encoding="utf-8"))["minutes"])
+        return run_minutes(self.run)
 
     @property
     def seed(self) -> int:
-        return int(json.loads((self.run / "environment.json").read_text(encoding="utf-8"))["seed"])
+        return run_seed(self.run)
 
     def drawn(self, kind: IouType) -> DrawnPrecision:
         """For intervals over pictures."""

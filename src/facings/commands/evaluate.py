@@ -100,10 +100,7 @@ def evaluate_checkpoint(cfg: DictConfig, console: Console | None = None) -> Eval
     """Figures, COCO results and frames (of a detector) and data checksums, through torch. An embedder's queries that occur
     in its gallery or its training are counted and named first."""
     kind, _ = checkpoint_config(cfg.checkpoint)
-    model, config = load_model(cfg.checkpoint, kind, image_size=cfg.image_size)
-    source = _data_config(cfg, kind, config)
-    check_targets(source, DATA_TARGETS, source=str(cfg.checkpoint))
-    data = instantiate(OmegaConf.create(source))
+    model, data, config = checkpoint_data(cfg)
     task: DetectionTask | ReidTask
     if kind == "detection":
         if list(data.labels) != list(config["labels"]):
@@ -127,6 +124,15 @@ def evaluate_checkpoint(cfg: DictConfig, console: Console | None = None) -> Eval
     return Evaluated(
         {**task.results, **leaks}, [], data.checksums(), None, None, task.report, [str(name) for name in data.products]
     )
+
+
+def checkpoint_data(cfg: DictConfig) -> tuple[nn.Module, Any, dict[str, Any]]:
+    """A checkpoint's model, the data module it is asked about, and the configuration of its training."""
+    kind, _ = checkpoint_config(cfg.checkpoint)
+    model, config = load_model(cfg.checkpoint, kind, image_size=cfg.image_size)
+    source = _data_config(cfg, kind, config)
+    check_targets(source, DATA_TARGETS, source=str(cfg.checkpoint))
+    return model, instantiate(OmegaConf.create(source)), config
 
 
 def _audit(data: Any, console: Console) -> Figures:

@@ -148,10 +148,10 @@ class RecognitionDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
-        return [self._loader(self.gallery(self.gallery_limit)), self._loader(self.val_rows)]
+        return [self.loader(self.gallery(self.gallery_limit)), self.loader(self.val_rows)]
 
     def test_dataloader(self) -> list[DataLoader[Any]]:
-        return [self._loader(self.gallery(self.test_gallery_limit)), self._loader(self.test_rows)]
+        return [self.loader(self.gallery(self.test_gallery_limit)), self.loader(self.test_rows)]
 
     def gallery(self, limit: int) -> list[RecognitionRow]:
         """Gallery rows, at most `limit` a product, and of products not trained at most `held_out_gallery_limit` too."""
@@ -179,6 +179,7 @@ class RecognitionDataModule(pl.LightningDataModule):
             attributes=self.attributes,
         )
 
-    def _loader(self, rows: Sequence[RecognitionRow]) -> DataLoader[Any]:
+    def loader(self, rows: Sequence[RecognitionRow]) -> DataLoader[Any]:
+        """`rows` as evaluation sees them, in their order."""
         dataset = self._dataset(rows, self.crop_margin, None)
         return DataLoader(dataset, batch_size=self.eval_batch_size, num_workers=self.workers)

@@ -1,0 +1,283 @@
+"""The embedder's headline records, taken again from checkpoints: figures with intervals, the frozen backbone beside them.
+
+Knows how rows of a recognition table are embedded; the training itself is a matter of `facings train`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
+
+from facings.benchmark.claims import claim_of
+from facings.benchmark.record import git_state, write_result
+from facings.commands.composition import compose_verb
+from facings.commands.evaluate import checkpoint_data
+from facings.commands.run_files import run_minutes, run_seed
+from facings.commands.train import best_checkpoint
+from facings.data.adapters.snack_shelves import read_snack_shelves
+from facings.data.recognition_datamodule import RecognitionDataModule
+from facings.data.recognition_selection import limit_views
+from facings.data.tables import RecognitionRow, RecognitionTable
+from facings.errors import ConfigError
+from facings.metrics.bootstrap import bootstrap_interval
+from facings.metrics.nearest import top_k
+from facings.metrics.retrieval import prototype_predictions
+from facings.models.embedder import PooledBackbone
+from facings.tasks.crop_views import Averaging, crop_views
+
+Metrics = dict[str, dict[str, Any]]
+Vectors = NDArray[np.float32]
+REPEATS = 1000
+ENROLLED = (1, 2, 4, 8)
+# Draws of the photos that a product is enrolled from; each draw of products comes from a training of its own.
+PHOTO_DRAWS = 5
+# Views of a trained product in the gallery, when goods it never saw are enrolled beside them.
+GALLERY_VIEWS = 8
+
+
+class Record(NamedTuple):
+    """A record's figures, and the seeds and data they stand on."""
+
+    metrics: Metrics
+    seeds: list[int]
+    data: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Rows with their vectors (N, D) of unit length and labels (N,): places in the data's list of products."""
+
+    rows: Sequence[RecognitionRow]
+    labels: NDArray[np.int64]
+    vectors: Vectors
+
+    def take(self, rows: Sequence[RecognitionRow]) -> "Crops":
+        """Those of `rows`, which are among mine."""
+        place = {id(row): number for number, row in enumerate(self.rows)}
+        index = [place[id(row)] for row in rows]
+        return Crops(rows, self.labels[index], self.vectors[index])
+
+
+class Embedding:
+    """A finished run's model, and the frozen backbone that it started from, asked about its data."""
+
+    def __init__(self, run: Path) -> None:
+        cfg = compose_verb("evaluate", [f"checkpoint={best_checkpoint(run)}"])
+        self.run = run
+        self.model, data, self.config = checkpoint_data(cfg)
+        if not isinstance(data, RecognitionDataModule):
+            raise ConfigError(f"{run}: not an embedder's run")
+        self.data = data
+        self.seed, self.minutes = run_seed(run), run_minutes(run)
+
+    def frozen(self) -> nn.Module:
+        """The mean feature of the ImageNet backbone, as weights.md's floor."""
+        name = str(self.config["model"]["backbone"])
+        return PooledBackbone(name, image_size=self.data.image_size, pretrained="offline").eval()
+
+    def crops(
+        self,
+        rows: Sequence[RecognitionRow],
+        *,
+        model: nn.Module | None = None,
+        tta: Averaging = "none",
+        data: RecognitionDataModule | None = None,
+    ) -> Crops:
+        """`rows` of `data` through `model` (the trained one by default)."""
+        labels: list[NDArray[np.int64]] = []
+        vectors: list[Vectors] = []
+        with torch.inference_mode():
+            for batch in (data or self.data).loader(rows):
+                views = [self._embed(model or self.model, view) for view in crop_views(batch["crops"], tta)]
+                vectors.append(F.normalize(torch.stack(views).mean(dim=0), dim=1).numpy())
+                labels.append(batch["labels"].numpy())
+        return Crops(rows, np.concatenate(labels), np.concatenate(vectors))
+
+    @staticmethod
+    def _embed(model: nn.Module, crops: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = model(crops.contiguous(memory_format=torch.channels_last))
+        return found.float()
+
+
+def grocery(runs: Sequence[Path]) -> Record:
+    """`emb-grocery`: one run, or several that differ by seed alone; the first is the record, the rest the spread."""
+    asked = [Embedding(run) for run in runs]
+    metrics: Metrics = {}
+    for tta in ("none", "flip"):
+        gallery, queries = (
+            asked[0].crops(rows, tta=tta) for rows in (asked[0].data.gallery_rows, asked[0].data.test_rows)
+        )
+        suffix = "" if tta == "none" else f"_{tta}"
+        metrics |= {f"{name}{suffix}": _share(right) for name, right in _classified(asked[0], gallery, queries).items()}
+    metrics["minutes"] = {"value": asked[0].minutes}
+    others = [metrics["fine_top1"]["value"]]
+    for one in asked[1:]:
+        gallery, queries = one.crops(one.data.gallery_rows), one.crops(one.data.test_rows)
+        others.append(float(_classified(one, gallery, queries)["fine_top1"].mean()))
+    if len(others) > 1:
+        metrics["fine_top1_seed_spread"] = {"value": max(others) - min(others)}
+    return Record(metrics, [one.seed for one in asked], _checksums(asked))
+
+
+def packshot(runs: Sequence[Path]) -> Record:
+    """`emb-packshot`: one run; the iconic pictures are the gallery, the test photos the queries."""
+    one = Embedding(runs[0])
+    iconic = [row for row in one.data.table.rows if row.split == "iconic"]
+    metrics: Metrics = {}
+    for prefix, model in (("", one.model), ("frozen_", one.frozen())):
+        gallery, queries = one.crops(iconic, model=model), one.crops(one.data.test_rows, model=model)
+        for k in (1, 5):
+            metrics[f"{prefix}r{k}"] = _share(_found(queries, gallery, k), groups=queries.labels)
+    return Record(metrics, [one.seed], _checksums([one]))
+
+
+def unseen(runs: Sequence[Path]) -> Record:
+    """`emb-unseen`: runs with `data.holdout`, one a draw of products; R@1 of the held-out goods' test photos among all."""
+    asked = [Embedding(run) for run in runs]
+    metrics: Metrics = {}
+    for prefix in ("", "frozen_"):
+        right: dict[int, list[NDArray[np.float64]]] = {k: [] for k in ENROLLED}
+        for one in asked:
+            strangers = set(one.data.held_out)
+            if not strangers:
+                raise ConfigError(
+                    f"{one.run}: saw every product in training; train with data.holdout={{count: 20, draw: 0}}"
+                )
+            model = one.frozen() if prefix else one.model
+            photos = one.crops(one.data.gallery_rows, model=model)
+            queries = one.crops([row for row in one.data.test_rows if row.product_id in strangers], model=model)
+            for k in ENROLLED:
+                draws = [_found(queries, photos.take(_shelf(one.data, k, draw)), 1) for draw in range(PHOTO_DRAWS)]
+                right[k].append(_by_product(np.mean(draws, axis=0), queries.labels))
+        for k, values in right.items():
+            metrics[f"{prefix}r1_k{k}"] = _over_draws(values)
+    return Record(metrics, [one.seed for one in asked], _checksums(asked))
+
+
+def snack(runs: Sequence[Path]) -> Record:
+    """`emb-snack`: one run of an embedder, trained on whatever; snack_shelves val crops against packshots, then train crops."""
+    one = Embedding(runs[0])
+    folder = Path(one.config["paths"]["data_dir"]) / "snack_shelves"
+    data = _snack_data(one.data, read_snack_shelves(folder / "reid.csv"))
+    queries = one.crops(data.test_rows, data=data)
+    metrics: Metrics = {}
+    for name, split in (("r1_packshot", "packshot"), ("r1_crops", "train")):
+        gallery = one.crops([row for row in data.table.rows if row.split == split], data=data)
+        known = np.isin(queries.labels, gallery.labels)
+        metrics[name] = _share(_found(queries, gallery, 1)[known], groups=queries.labels[known])
+    return Record(metrics, [one.seed], {"snack_shelves/" + name: value for name, value in data.checksums().items()})
+
+
+def _snack_data(like: RecognitionDataModule, table: RecognitionTable) -> RecognitionDataModule:
+    """The set's rows, cut and scaled as the run's own."""
+    return RecognitionDataModule(
+        table=table,
+        train={"split": "train", "role": "train"},
+        gallery={"split": "packshot", "role": "gallery"},
+        val={"split": "val", "role": "query"},
+        test={"split": "val", "role": "query"},
+        transform=like.transform,
+        image_size=like.image_size,
+        mean=like.mean,
+        std=like.std,
+        products_per_batch=like.products_per_batch,
+        views_per_product=like.views_per_product,
+        seed=like.seed,
+        crop_margin=like.crop_margin,
+    )
+
+
+def _shelf(data: RecognitionDataModule, k: int, draw: int) -> list[RecognitionRow]:
+    """`GALLERY_VIEWS` photos of every trained product and `k` of the others, drawn."""
+    strangers = set(data.held_out)
+    rows = data.gallery_rows
+    known = limit_views([row for row in rows if row.product_id not in strangers], GALLERY_VIEWS, draw)
+    return known + limit_views([row for row in rows if row.product_id in strangers], k, draw)
+
+
+def _classified(one: Embedding, gallery: Crops, queries: Crops) -> dict[str, NDArray[np.bool_]]:
+    """By the nearest product mean: which queries got the right product, and which the right category."""
+    predicted = prototype_predictions(queries.vectors, gallery.vectors, gallery.labels)
+    coarse = one.data.coarse_labels()
+    return {"fine_top1": predicted == queries.labels, "coarse_top1": coarse[predicted] == coarse[queries.labels]}
+
+
+def _found(queries: Crops, gallery: Crops, k: int) -> NDArray[np.bool_]:
+    """(Q,) whether a view of the query's product is among the `k` nearest."""
+    nearest = top_k(queries.vectors, gallery.vectors, k).indices
+    right: NDArray[np.bool_] = (gallery.labels[nearest] == queries.labels[:, None]).any(axis=1)
+    return right
+
+
+def _share(right: NDArray[np.bool_], groups: NDArray[np.int64] | None = None) -> dict[str, Any]:
+    """The share of right answers; the interval draws queries, or whole groups of them."""
+    if groups is None:
+        low, high = bootstrap_interval(lambda index: float(right[index].mean()), len(right), repeats=REPEATS)
+        return {"value": float(right.mean()), "low": low, "high": high}
+    _, place = np.unique(groups, return_inverse=True)
+    hits, sizes = np.bincount(place, weights=right), np.bincount(place)
+    low, high = bootstrap_interval(
+        lambda index: float(hits[index].sum() / sizes[index].sum()), len(sizes), repeats=REPEATS
+    )
+    return {"value": float(right.mean()), "low": low, "high": high}
+
+
+def _by_product(right: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(products, 2): right answers and queries of each product."""
+    _, place = np.unique(labels, return_inverse=True)
+    return np.stack([np.bincount(place, weights=right), np.bincount(place)], axis=1)
+
+
+def _over_draws(draws: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
+    """Right share over all draws of products; the interval draws products out of all of them."""
+    parts = np.concatenate(draws)
+
+    def share(index: NDArray[np.int64]) -> float:
+        return float(parts[index, 0].sum() / parts[index, 1].sum())
+
+    low, high = bootstrap_interval(share, len(parts), repeats=REPEATS)
+    return {"value": share(np.arange(len(parts))), "low": low, "high": high}
+
+
+def _checksums(asked: Sequence[Embedding]) -> dict[str, str]:
+    return {f"{one.run.name}/{name}": value for one in asked for name, value in one.data.checksums().items()}
+
+
+# ID → the fewest runs it wants, and what takes its figures.
+RECORDS: Mapping[str, tuple[int, Callable[[Sequence[Path]], Record]]] = {
+    "emb-grocery": (1, grocery),
+    "emb-packshot": (1, packshot),
+    "emb-unseen": (1, unseen),
+    "emb-snack": (1, snack),
+}
+
+
+def record(identifier: str, runs: Sequence[Path], *, command: str, folder: Path) -> Metrics:
+    """Take the figures of a record and write it. Raises ConfigError for an unknown ID or too few runs."""
+    if identifier not in RECORDS:
+        raise ConfigError(f"record {identifier!r}: unknown; known are {', '.join(RECORDS)}")
+    fewest, take = RECORDS[identifier]
+    if len(runs) < fewest:
+        raise ConfigError(f"record {identifier}: got {len(runs)} run folders, wants {fewest} or more: {take.__doc__}")
+    commit = git_state()
+    metrics, seeds, data = take(runs)
+    claim, _, units = claim_of(identifier, available=sorted(metrics))
+    for name, unit in units.items():
+        metrics[name]["unit"] = unit
+    write_result(
+        identifier,
+        claim=claim,
+        metrics=metrics,
+        command=command,
+        data=data,
+        seeds=sorted(set(seeds)),
+        commit=commit,
+        folder=folder,
+    )
+    return metrics
