@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from hydra.utils import instantiate
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
@@ -28,7 +29,6 @@ from facings.errors import ConfigError
 from facings.metrics.bootstrap import bootstrap_interval
 from facings.metrics.nearest import top_k
 from facings.metrics.retrieval import prototype_predictions
-from facings.models.embedder import PooledBackbone
 from facings.tasks.crop_views import Averaging, crop_views
 
 Metrics = dict[str, dict[str, Any]]
@@ -79,7 +79,15 @@ class Embedding:
     def frozen(self) -> nn.Module:
         """The mean feature of the ImageNet backbone, as weights.md's floor."""
         name = str(self.config["model"]["backbone"])
-        return PooledBackbone(name, image_size=self.data.image_size, pretrained="offline").eval()
+        model: nn.Module = instantiate(
+            {
+                "_target_": "facings.models.embedder.PooledBackbone",
+                "backbone": name,
+                "image_size": self.data.image_size,
+                "pretrained": "offline",
+            }
+        )
+        return model.eval()
 
     def crops(
         self,
@@ -140,15 +148,16 @@ def packshot(runs: Sequence[Path]) -> Record:
 def unseen(runs: Sequence[Path]) -> Record:
     """`emb-unseen`: runs with `data.holdout`, one a draw of products; R@1 of the held-out goods' test photos among all."""
     asked = [Embedding(run) for run in runs]
+    for one in asked:
+        if not one.data.held_out:
+            raise ConfigError(
+                f"{one.run}: saw every product in training; train with data.holdout={{count: 20, draw: 0}}"
+            )
     metrics: Metrics = {}
     for prefix in ("", "frozen_"):
         right: dict[int, list[NDArray[np.float64]]] = {k: [] for k in ENROLLED}
         for one in asked:
             strangers = set(one.data.held_out)
-            if not strangers:
-                raise ConfigError(
-                    f"{one.run}: saw every product in training; train with data.holdout={{count: 20, draw: 0}}"
-                )
             model = one.frozen() if prefix else one.model
             photos = one.crops(one.data.gallery_rows, model=model)
             queries = one.crops([row for row in one.data.test_rows if row.product_id in strangers], model=model)

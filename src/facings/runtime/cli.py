@@ -1,4 +1,4 @@
-"""The verbs of the store: predict, enroll, remove, gallery, verify. argparse and numpy; torch is never loaded.
+"""The verbs of the store: predict, stream, enroll, remove, gallery, verify. argparse and numpy; torch is never loaded.
 
 Also `python -m facings.runtime VERB …`.
 """
@@ -18,6 +18,7 @@ from facings.runtime.gallery_verb import gallery_parser, run_gallery
 from facings.runtime.images import read_image
 from facings.runtime.parsing import Parser, count, find_pictures, pixels
 from facings.runtime.recognizer import Recognizer
+from facings.runtime.stream_verb import run_stream, stream_parser
 from facings.structures import Decision
 from facings.suggestions import nearest
 from facings.tiles import Tiling
@@ -168,6 +169,7 @@ def summary(decision: Decision) -> str:
 
 VERBS = {
     "predict": (predict_parser, predict),
+    "stream": (stream_parser, run_stream),
     "enroll": (enroll_parser, run_enroll),
     "remove": (remove_parser, run_remove),
     "gallery": (gallery_parser, run_gallery),

@@ -1,0 +1,73 @@
+"""Headline records of the embedder, taken from a tiny finished run."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facings.commands import embedder_records
+from facings.commands.composition import compose_verb
+from facings.commands.embedder_records import ENROLLED, Embedding, record
+from facings.commands.evaluate import evaluate_checkpoint
+from facings.commands.train import run
+from facings.errors import ConfigError
+from tests.conftest import TINY_EMBEDDER, TinyShop
+
+
+@pytest.fixture(scope="module")
+def held_out(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that kept two products from training."""
+    folder = tmp_path_factory.mktemp("held_out")
+    words = ["data.holdout={count: 2, draw: 1}", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+    run(compose_verb("train", [*TINY_EMBEDDER, f"paths.data_dir={tiny_data}", *words], output_dir=folder))
+    return folder
+
+
+def test_grocery_agrees_with_evaluate(tiny_shop: TinyShop, tmp_path: Path) -> None:
+    folder = tiny_shop.embedder.parent.parent
+    metrics = record("emb-grocery", [folder, folder], command="test", folder=tmp_path)
+    figures = evaluate_checkpoint(compose_verb("evaluate", [f"checkpoint={tiny_shop.embedder}"])).figures
+    for name in ("fine_top1", "coarse_top1"):
+        assert metrics[name]["value"] == pytest.approx(figures[name])
+        assert metrics[name]["low"] <= metrics[name]["value"] <= metrics[name]["high"]
+    assert metrics["fine_top1_seed_spread"]["value"] == 0.0
+    written = json.loads((tmp_path / "emb-grocery.json").read_text())
+    assert written["metrics"]["minutes"]["value"] > 0 and written["data"]
+
+
+def test_unseen_asks_for_the_strangers_alone(held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tiny backbone has no packaged weights; the floor is then what it is at random, as frozen.
+    monkeypatch.setattr(Embedding, "frozen", lambda self: self.model)
+    metrics = record("emb-unseen", [held_out], command="test", folder=tmp_path)
+    for k in ENROLLED:
+        assert metrics[f"r1_k{k}"] == metrics[f"frozen_r1_k{k}"]
+    one = Embedding(held_out)
+    shelf = embedder_records._shelf(one.data, 1, 0)
+    views = {product: sum(row.product_id == product for row in shelf) for product in one.data.products}
+    assert all(views[product] == 1 for product in one.data.held_out)
+    assert max(views.values()) > 1
+
+
+def test_more_photos_hold_the_fewer(held_out: Path) -> None:
+    data = Embedding(held_out).data
+    one, four = ({id(row) for row in embedder_records._shelf(data, k, 3)} for k in (1, 4))
+    assert one <= four
+
+
+def test_share_draws_whole_groups() -> None:
+    right = np.array([True] * 5 + [False] * 5)
+    found = embedder_records._share(right, groups=np.repeat([0, 1], 5))
+    assert (found["value"], found["low"], found["high"]) == (0.5, 0.0, 1.0)
+
+
+def test_wrong_use_is_named(tiny_shop: TinyShop, tmp_path: Path) -> None:
+    run_folder = tiny_shop.embedder.parent.parent
+    with pytest.raises(ConfigError, match="unknown; known are"):
+        record("emb-else", [run_folder], command="test", folder=tmp_path)
+    with pytest.raises(ConfigError, match="wants 1 or more"):
+        record("emb-packshot", [], command="test", folder=tmp_path)
+    with pytest.raises(ConfigError, match="saw every product in training"):
+        record("emb-unseen", [run_folder], command="test", folder=tmp_path)
+    with pytest.raises(ConfigError, match="not an embedder's run"):
+        Embedding(tiny_shop.detector.parent.parent)
