@@ -19,7 +19,7 @@ ARROWS = {
     "data": {"runtime"},
     "tasks": {"metrics"},
     "export": {"data", "runtime"},
-    "benchmark": {"data", "metrics", "runtime"},
+    "benchmark": {"data", "metrics", "runtime", "analysis"},
     "commands": {"analysis", "data", "tasks", "export", "benchmark", "runtime", "metrics"},
 }
 HEAVY = ("torch", "torchvision", "timm", "hydra", "omegaconf", "pandas", "PIL", "cv2", "onnx", "albumentations", "rich")

@@ -1,0 +1,121 @@
+"""Errors by what has a name (camera, category, packaged or produce) and by glare; the stages of the chain by any value.
+
+Beside `slices`, which has density, neighbour gap, size and blur. Knows nothing of models or files.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facings.analysis.attribution import FATES, FrameAttribution
+from facings.analysis.slices import Predictions, Rows, Truth, slice_by_object, slice_by_picture
+
+# Of a pixel's darkest channel, 0–255: nothing of the surface is left to see there.
+BURNT = 250
+
+
+def glare_share(picture: NDArray[np.uint8]) -> float:
+    """Share 0–1 of the pixels that are burnt out in every channel; `picture` (H, W) or (H, W, 3).
+
+    White paper is burnt out as well: compare pictures of one camera.
+
+    >>> picture = np.zeros((2, 2, 3), np.uint8)
+    >>> picture[0, 0], picture[0, 1] = 255, (255, 255, 0)
+    >>> glare_share(picture)
+    0.25
+
+    Raises ValueError for a picture without pixels.
+    """
+    if not picture.size:
+        raise ValueError("a picture without pixels has no share of glare")
+    darkest = picture if picture.ndim == 2 else picture.min(axis=2)
+    return float((darkest >= BURNT).mean())
+
+
+def glare_slices(
+    truth: Truth,
+    predictions: Predictions,
+    glare: Mapping[int, float],
+    *,
+    edges: Sequence[float] | None = None,
+    **options: Any,
+) -> Rows:
+    """By the share of burnt-out pixels, by image id; `edges` default to its quartiles. `options`: see `slice_by_picture`."""
+    if edges is None:
+        values = [glare[int(image["id"])] for image in truth["images"]]
+        edges = np.unique(np.quantile(values, (0.25, 0.5, 0.75))).tolist()
+    return slice_by_picture(truth, predictions, glare, edges, **options)
+
+
+def slices_by_picture_name(
+    truth: Truth, predictions: Predictions, names: Mapping[int, str | None], **options: Any
+) -> Rows:
+    """A row a name, in order: of each picture by id, as its camera; None is in no slice. Rows as in `slice_by_picture`.
+
+    >>> truth = {"images": [{"id": 1}, {"id": 2}], "categories": [{"id": 1, "name": "product"}]}
+    >>> truth["annotations"] = [{"id": n, "image_id": n, "category_id": 1, "bbox": [0, 0, 9, 9]} for n in (1, 2)]
+    >>> found = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.9}]
+    >>> [(row["slice"], row["recall50"]) for row in slices_by_picture_name(truth, found, {1: "left", 2: "right"})]
+    [('left', 1.0), ('right', 0.0)]
+    """
+    known = sorted({name for name in names.values() if name is not None})
+    number = {name: float(place) for place, name in enumerate(known)}
+    values = {image: number[name] if name is not None else np.nan for image, name in names.items()}
+    return _named(slice_by_picture(truth, predictions, values, _between(known), **options), known)
+
+
+def slices_by_object_name(truth: Truth, predictions: Predictions, names: Sequence[str | None], **options: Any) -> Rows:
+    """The same by a name of each annotation, as its category or department. `options`: see `slice_by_object`."""
+    known = sorted({name for name in names if name is not None})
+    number = {name: float(place) for place, name in enumerate(known)}
+    values = np.array([number[name] if name is not None else np.nan for name in names], np.float64)
+    return _named(slice_by_object(truth, predictions, values, _between(known), **options), known)
+
+
+def department(path: Sequence[str]) -> str | None:
+    """The coarsest name of a category path: as a rule packaged or produce. None without a path.
+
+    >>> department(("Produce", "Fruit", "Apple")), department(())
+    ('Produce', None)
+    """
+    return path[0] if path else None
+
+
+def stage_slices(frames: Sequence[FrameAttribution], values: Sequence[Sequence[Hashable]]) -> Rows:
+    """What became of the objects, a row a value: `slice`, `objects`, the count of each fate that occurs, `error_share` 0–1 of
+    those that could be judged. `values`: of each frame's objects, as a camera, a bin of sizes, a category; None is in no slice.
+
+    Raises ValueError for another number of values than objects.
+    """
+    counts: dict[Hashable, Counter[str]] = {}
+    for frame, own in zip(frames, values, strict=True):
+        if len(own) != len(frame.fates):
+            raise ValueError(f"{len(own)} values for {len(frame.fates)} objects; expected one of each")
+        for fate, value in zip(frame.fates, own, strict=True):
+            if value is not None:
+                counts.setdefault(value, Counter())[fate] += 1
+    rows = []
+    for value in sorted(counts, key=str):
+        own_counts = counts[value]
+        fine = own_counts["right"] + own_counts["rightly unknown"]
+        judged = own_counts.total() - own_counts["unjudged"]
+        share = 1 - fine / judged if judged else float("nan")
+        row: dict[str, Any] = {"slice": str(value), "objects": own_counts.total(), "error_share": share}
+        rows.append(row | {fate: own_counts[fate] for fate in FATES if own_counts[fate]})
+    return rows
+
+
+def _between(names: Sequence[str]) -> list[float]:
+    return [number + 0.5 for number in range(len(names) - 1)]
+
+
+def _named(rows: Rows, names: Sequence[str]) -> Rows:
+    if not names:
+        return []
+    return [
+        {key: value for key, value in row.items() if key not in ("low", "high")} | {"slice": name}
+        for row, name in zip(rows, names, strict=True)
+    ]

@@ -1,0 +1,84 @@
+"""`facings analyze RUN`: which errors of a finished run cost most, as figures, sheets of pictures, JSON and a short page."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from facings.analysis.findings import as_markdown
+from facings.commands.analyze_chain import analyze_chain
+from facings.commands.analyze_detector import analyze_detector
+from facings.commands.analyzed import Analyzed
+from facings.commands.inspect import PREDICTIONS, find_source, read_predictions, read_run
+from facings.data.coco import read_coco
+from facings.errors import ConfigError
+from facings.files import atomic_write
+
+
+def run(cfg: DictConfig) -> dict[str, float]:
+    """Write RUN/analysis, print what costs most. Returns the cost of each finding by its name.
+
+    A run folder with `decisions.jsonl` is a benchmark's, one with predictions a detector's, any other an embedder's.
+    Raises ConfigError, CheckpointError, BundleError or DataError for what the user can mend.
+    """
+    if OmegaConf.is_missing(cfg, "run"):
+        raise ConfigError("run is not given: facings analyze run=FOLDER of a finished train, evaluate or benchmark")
+    if bool(cfg.annotations) != bool(cfg.images):
+        raise ConfigError("annotations (COCO JSON) and images (the folder of its pictures) are given together")
+    source = Path(cfg.run)
+    config = read_run(source)
+    folder = Path(cfg.folder) if cfg.folder else source / "analysis"
+    analyzed = _analyze(cfg, config, source, folder)
+    content = {
+        "run": str(source),
+        "kind": analyzed.kind,
+        "findings": [asdict(finding) for finding in analyzed.findings],
+        **analyzed.content,
+    }
+    atomic_write(folder / "analysis.json", json.dumps(strict(content), indent=1) + "\n")
+    title = f"What went wrong: {source.name}, {analyzed.kind}"
+    files = ["analysis.json", *(path.name for path in analyzed.files)]
+    atomic_write(folder / "analysis.md", as_markdown(title, analyzed.findings, analyzed.sections, files))
+    console = Console()
+    for number, finding in enumerate(analyzed.findings, start=1):
+        console.print(f"{number}. [bold]{finding.text}[/]. {finding.advice}")
+    if not analyzed.findings:
+        console.print("no error was found")
+    console.print(f"written: {folder / 'analysis.md'}", soft_wrap=True)
+    return {finding.name: float(finding.cost) for finding in analyzed.findings}
+
+
+def strict(value: Any) -> Any:
+    """Without NaN and infinity, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {str(key): strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _analyze(cfg: DictConfig, config: Mapping[str, Any], source: Path, folder: Path) -> Analyzed:
+    pictures = int(cfg.pictures)
+    chain = (source / "decisions.jsonl").is_file()
+    if not chain and not cfg.predictions and not any((source / name).is_file() for name in PREDICTIONS):
+        # torch is loaded for an embedder alone.
+        from facings.commands.analyze_embedder import analyze_embedder
+
+        return analyze_embedder(source, config, folder, pictures=pictures)
+    where = find_source(cfg, config, source)
+    table = read_coco(where.annotations, where.images, class_agnostic=where.class_agnostic)
+    if chain:
+        unknown = [str(name) for name in (config.get("data") or {}).get("unknown_products") or ()]
+        bundle = cfg.bundle or config.get("bundle")
+        return analyze_chain(source, table, folder, bundle=bundle, unknown=unknown, pictures=pictures)
+    predictions = read_predictions(source, cfg.predictions)
+    if where.class_agnostic:
+        predictions = [{**prediction, "category_id": 1} for prediction in predictions]
+    return analyze_detector(table, predictions, folder)

@@ -1,0 +1,140 @@
+"""The analysis of an embedder's run: queries whose nearest view is of another product, and labels that look wrong."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from PIL import Image
+from torch import nn
+
+from facings.analysis.contact_sheet import jpeg
+from facings.analysis.curve_figures import png
+from facings.analysis.error_figures import draw_counts
+from facings.analysis.findings import findings_of_counts
+from facings.analysis.label_faults import EmbeddingFault, embedding_label_faults
+from facings.analysis.nearest_failures import NearestFailure, draw_failures, nearest_failures
+from facings.commands.analyzed import Analyzed, table_of
+from facings.data.recognition import CropReader
+from facings.data.tables import RecognitionRow
+from facings.errors import ConfigError
+from facings.files import atomic_write
+from facings.tasks.checkpoint import check_targets, checkpoint_config, load_model
+
+LISTED = 100
+DATA_TARGETS = ("facings.data.",)
+
+
+def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, pictures: int = 12) -> Analyzed:
+    """Embed the run's test split anew; write `failures.png` and `nearest_failures.jpg` into `folder`.
+
+    Raises ConfigError for a run that is no embedder's, or one that was asked about another table than its own.
+    """
+    checkpoint = config.get("checkpoint") or source / "checkpoints" / "best.ckpt"
+    if not Path(checkpoint).is_file():
+        raise ConfigError(
+            f"{source}: holds no decisions, no predictions, and {checkpoint} is not there; a finished train, evaluate or "
+            "benchmark has one of them"
+        )
+    if asked := [
+        name for name in ("table", "gallery", "queries") if config.get(name) and config.get("verb") == "evaluate"
+    ]:
+        raise ConfigError(
+            f"{source}: was asked about a {asked[0]} of its own; analyze the run that trained {checkpoint}"
+        )
+    kind, _ = checkpoint_config(str(checkpoint))
+    if kind != "reid":
+        raise ConfigError(f"{source}: a detector without predictions; let it finish its test, or give predictions=FILE")
+    model, trained = load_model(str(checkpoint), "reid")
+    check_targets(trained["data"], DATA_TARGETS, source=str(checkpoint))
+    data = instantiate(OmegaConf.create(trained["data"]))
+    gallery_rows, query_rows = data.gallery_rows, data.test_rows
+    views, queries = (embed(model, loader) for loader in data.test_dataloader())
+    if len(views) != len(gallery_rows):
+        # The gallery is thinned out where it is larger than what is asked at once.
+        gallery_rows = data.gallery(len(views))
+    products = sorted({row.product_id for row in (*gallery_rows, *query_rows)})
+    number = {product: place for place, product in enumerate(products)}
+    labels, view_labels = (
+        np.array([number[row.product_id] for row in rows], np.int64) for rows in (query_rows, gallery_rows)
+    )
+    failures = nearest_failures(queries, labels, views, view_labels)
+    faults = embedding_label_faults(np.concatenate([views, queries]), np.concatenate([view_labels, labels]))
+    kinds = _kinds(failures, query_rows, gallery_rows)
+    read = CropReader(0.0)
+    title = "Nearest is another product: what was asked, the nearest view, the nearest right one"
+    sheet = draw_failures(
+        failures[:pictures],
+        lambda place: Image.fromarray(read(query_rows[place])),
+        lambda place: Image.fromarray(read(gallery_rows[place])),
+        [row.product_id for row in query_rows],
+        [row.product_id for row in gallery_rows],
+        title=title if failures else "Every query's nearest view is of its product",
+    )
+    content = {
+        "failures.png": png(draw_counts(kinds, title="Queries whose nearest view is wrong", below="queries")),
+        "nearest_failures.jpg": jpeg(sheet),
+    }
+    for name, picture in content.items():
+        atomic_write(folder / name, picture)
+    pairs = Counter((query_rows[f.query].product_id, gallery_rows[f.nearest].product_id) for f in failures)
+    rows = [*gallery_rows, *query_rows]
+    return Analyzed(
+        kind="an embedder",
+        findings=tuple(findings_of_counts(kinds, of="queries", whole=len(query_rows))),
+        content={
+            "queries": len(query_rows),
+            "views": len(gallery_rows),
+            "failures": len(failures),
+            "kinds": kinds,
+            "confusions": [{"is": a, "nearest": b, "count": count} for (a, b), count in pairs.most_common(LISTED)],
+            "label_faults": [_fault(fault, rows, products) for fault in faults[:LISTED]],
+        },
+        sections=(_pair_section(pairs), _fault_section(faults, rows, products)),
+        files=tuple(folder / name for name in content),
+    )
+
+
+def embed(model: nn.Module, loader: Any) -> NDArray[np.float32]:
+    """(N, D) of a loader's crops, in its order."""
+    parts = [np.zeros((0, 0), np.float32)]
+    model.eval()
+    with torch.inference_mode():
+        parts += [model(batch["crops"]).float().cpu().numpy() for batch in loader]
+    return np.concatenate(parts[1:] or parts)
+
+
+def _kinds(
+    failures: Sequence[NearestFailure], queries: Sequence[RecognitionRow], views: Sequence[RecognitionRow]
+) -> dict[str, int]:
+    """How many failures are siblings, other products, and products without a view."""
+    kinds = {"sibling": 0, "another product": 0, "no view": 0}
+    for failure in failures:
+        own, other = queries[failure.query].category, views[failure.nearest].category
+        kinds["no view" if failure.right < 0 else "sibling" if own and own == other else "another product"] += 1
+    return kinds
+
+
+def _fault(fault: EmbeddingFault, rows: Sequence[RecognitionRow], products: Sequence[str]) -> dict[str, Any]:
+    row = rows[fault.index]
+    named = {"labelled": products[fault.labelled], "suggested": products[fault.suggested]}
+    return {"path": str(row.path), "box": row.box, **named, "suspicion": fault.suspicion}
+
+
+def _pair_section(pairs: Counter[tuple[str, str]]) -> str:
+    rows = [[first, second, count] for (first, second), count in pairs.most_common(10)]
+    return "\n".join(["## What is taken for what", "", table_of(["is", "nearest view is of", "times"], rows)])
+
+
+def _fault_section(faults: Sequence[EmbeddingFault], rows: Sequence[RecognitionRow], products: Sequence[str]) -> str:
+    lines = [
+        [rows[f.index].path.name, products[f.labelled], products[f.suggested], f"{f.suspicion:.2f}"]
+        for f in faults[:10]
+    ]
+    head = ["picture", "labelled", "its neighbours are", "suspicion"]
+    return "\n".join(["## Suspected label errors", "", f"{len(faults)} crops.", "", table_of(head, lines)])

@@ -1,0 +1,76 @@
+"""Named slices against the numeric ones, the chain's slices against its counts, findings and figures."""
+
+import numpy as np
+import pytest
+
+from facings.analysis.attribution import FATES, FrameAttribution, count_stages
+from facings.analysis.curve_figures import png
+from facings.analysis.error_figures import draw_counts, draw_slices, draw_tide
+from facings.analysis.error_slices import (
+    glare_share,
+    glare_slices,
+    slices_by_object_name,
+    slices_by_picture_name,
+    stage_slices,
+)
+from facings.analysis.findings import ADVICE, as_markdown, findings_of_counts, findings_of_gains
+from facings.analysis.slices import slice_by_picture
+from facings.analysis.tide import tide
+from facings.analysis.tide_judgement import ERRORS
+from tests.analysis.conftest import Shelf
+
+
+def test_cameras_equal_slices_by_number(shelf: Shelf) -> None:
+    truth, found = shelf(np.random.default_rng(0))
+    cameras = {image["id"]: "left" if image["id"] < 4 else "right" for image in truth["images"]}
+    rows = slices_by_picture_name(truth, found, cameras)
+    numbers = slice_by_picture(truth, found, {key: float(name == "right") for key, name in cameras.items()}, [0.5])
+    assert [row["slice"] for row in rows] == ["left", "right"]
+    assert [row["ap50"] for row in rows] == [row["ap50"] for row in numbers]
+    assert slices_by_picture_name(truth, found, dict.fromkeys(cameras)) == []
+    names = [None if n % 3 == 0 else "packaged" for n in range(len(truth["annotations"]))]
+    [row] = slices_by_object_name(truth, found, names)
+    assert row["slice"] == "packaged" and row["objects"] == sum(name is not None for name in names)
+
+
+def test_glare(shelf: Shelf) -> None:
+    truth, found = shelf(np.random.default_rng(1))
+    rows = glare_slices(truth, found, {image["id"]: image["id"] / 10 for image in truth["images"]})
+    assert sum(row["pictures"] for row in rows) == len(truth["images"])
+    with pytest.raises(ValueError, match="without pixels"):
+        glare_share(np.zeros((0, 4, 3), np.uint8))
+
+
+def test_stages_by_value_sum_to_all() -> None:
+    nothing = np.zeros(0, np.int64)
+    frames = [
+        FrameAttribution(("right", "sibling", "unjudged"), (), nothing, nothing),
+        FrameAttribution(("not detected",), (), nothing, nothing),
+    ]
+    rows = stage_slices(frames, [["a", "b", "a"], ["b"]])
+    assert [(row["slice"], row["objects"], row["error_share"]) for row in rows] == [("a", 2, 0.0), ("b", 2, 1.0)]
+    counts = count_stages(frames)
+    assert all(sum(row.get(fate, 0) for row in rows) == counts[fate] for fate in FATES)
+    with pytest.raises(ValueError, match="1 values for 3 objects"):
+        stage_slices(frames, [["a"], ["b"]])
+
+
+def test_findings_and_figures(shelf: Shelf) -> None:
+    truth, found = shelf(np.random.default_rng(2))
+    result = tide(truth, found)
+    assert set(ERRORS) <= set(ADVICE)
+    findings = findings_of_gains(result.gains, result.counts)
+    assert [f.cost for f in findings] == sorted((f.cost for f in findings), reverse=True) and len(findings) <= 3
+    # Nothing was found at all: AP is not defined without what is missing, and that is the dearest.
+    blind = tide(truth, [])
+    assert [f.name for f in findings_of_gains(blind.gains, blind.counts)] == ["missed"]
+    assert findings_of_counts({}, of="objects", whole=0) == []
+    assert "No error was found." in as_markdown("title", [], [], [])
+    rows = [{"slice": "a", "objects": 3, "ap50": 0.5}, {"slice": "b", "objects": 0, "ap50": float("nan")}]
+    for figure in (
+        draw_tide({"boxes": result, "masks": blind}),
+        draw_counts({"sibling": 3}, title="t", below="b"),
+        draw_slices({"size": rows}, value="ap50", title="t", below="b"),
+        draw_slices({}, value="ap50", title="t", below="b"),
+    ):
+        assert png(figure).startswith(b"\x89PNG")
