@@ -5,19 +5,19 @@ Everything is asked of the store runtime, so that the figures are the exported b
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facings.benchmark.frames import Data, Frame, Query, label_numbers
+from facings.benchmark.judged import Answer
+from facings.benchmark.products import checkout_of, product_precision
 from facings.boxes import xyxy_to_xywh
 from facings.metrics.average_precision import DrawnPrecision
 from facings.metrics.bootstrap import share_interval
 from facings.metrics.detection import coco_metrics
 from facings.metrics.end_to_end import (
-    FrameOutcome,
     end_to_end_intervals,
     end_to_end_metrics,
     frame_outcome,
@@ -25,28 +25,10 @@ from facings.metrics.end_to_end import (
 )
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
-from facings.structures import Decision, Detections
 
 Figures = dict[str, float]
 Intervals = dict[str, tuple[float, float]]
 Advance = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a bundle said of one frame.
-
-    `detections`: all of them, without threshold; `outcome`: None without a gallery; `ranks` (N,) int64: for each true
-    box the place of its product among the nearest items (0 is first, -1 not among them, -2 not enrolled or not
-    annotated); `nearest`: the nearest item of each true box.
-    """
-
-    frame: Frame
-    decision: Decision
-    detections: Detections
-    outcome: FrameOutcome | None
-    ranks: NDArray[np.int64]
-    nearest: tuple[str, ...]
 
 
 def answer_frames(recognizer: Recognizer, frames: Sequence[Frame], advance: Advance = lambda: None) -> list[Answer]:
@@ -60,7 +42,7 @@ def answer_frames(recognizer: Recognizer, frames: Sequence[Frame], advance: Adva
         if recognizer.gallery is not None:
             enrolled = recognizer.gallery.items
             outcome = frame_outcome(decision, frame.boxes, frame.products, enrolled=frozenset(enrolled))
-            ranks, nearest = _identify(recognizer, image, frame.boxes, frame.products)
+            ranks, nearest = identify(recognizer, image, frame.boxes, frame.products)
         detections = recognizer.detect(image)
         answers.append(Answer(frame, decision, detections, outcome, ranks, nearest))
         advance()
@@ -76,7 +58,7 @@ def answer_queries(recognizer: Recognizer, queries: Sequence[Query], advance: Ad
             decoded = (query.path, read_image(query.path))
         image = decoded[1]
         box = query.box or (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-        found, _ = _identify(recognizer, image, np.array([box], np.float32), (query.product_id,))
+        found, _ = identify(recognizer, image, np.array([box], np.float32), (query.product_id,))
         ranks.append(int(found[0]))
         advance()
     return ranks
@@ -138,7 +120,10 @@ def identification_figures(ranks: Sequence[NDArray[np.int64]], *, seed: int = 0)
 
 
 def end_to_end_figures(answers: Sequence[Answer], *, seed: int = 0) -> tuple[Figures, Intervals]:
-    """Box and product together, with intervals over frames, and how many decisions of each outcome there are."""
+    """Box and product together, with intervals over frames, and how many decisions of each outcome there are.
+
+    With annotated products also the lists of each frame (`facings.metrics.checkout`) and AP over products; see `products`.
+    """
     outcomes = [answer.outcome for answer in answers if answer.outcome is not None]
     counts = [outcome.counts for outcome in outcomes]
     figures = end_to_end_metrics(counts)
@@ -149,6 +134,9 @@ def end_to_end_figures(answers: Sequence[Answer], *, seed: int = 0) -> tuple[Fig
     figures["not_enrolled"] = float(annotated - sum(count["enrolled"] for count in counts))
     figures["objects"] = float(sum(count["objects"] for count in counts))
     intervals = end_to_end_intervals(counts, seed=seed) if counts else {}
+    for more, between in (checkout_of(answers, seed=seed), product_precision(answers, seed=seed)):
+        figures |= more
+        intervals |= between
     return figures, intervals
 
 
@@ -166,10 +154,10 @@ def confusions(answers: Sequence[Answer], *, most: int = 10) -> list[dict[str, A
     return [{"truth": t, "answer": a, "count": count, "of": totals[t]} for (t, a), count in ordered[:most]]
 
 
-def _identify(
+def identify(
     recognizer: Recognizer, image: NDArray[np.uint8], boxes: NDArray[np.float32], products: Sequence[str | None]
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """`ranks` and `nearest` of an `Answer`."""
+    """`ranks` and `nearest` of an `Answer`; the recognizer has a gallery."""
     assert recognizer.gallery is not None
     items = recognizer.gallery.items
     index = {name: number for number, name in enumerate(items)}

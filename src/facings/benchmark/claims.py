@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from facings.benchmark.corruptions import CORRUPTIONS
 from facings.benchmark.detector_baselines import METRICS as BASELINES
 from facings.benchmark.detector_study import METRICS as STUDY
 from facings.errors import ConfigError
@@ -90,6 +91,25 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         "that was planted, and in the sound set itself none.",
         {"kinds_planted": None, "kinds_found": None, "false_alarms": None},
     ),
+    "emb-grocery": (
+        "Trained on the Grocery Store Dataset's train split and its iconic pictures, the embedder classifies its test split by the "
+        "nearest mean of the training photos; _flip: embeddings averaged with those of the mirrored photo.",
+        {"fine_top1": None, "coarse_top1": None, "minutes": MIN},
+    ),
+    "emb-packshot": (
+        "Iconic packshots as the only gallery, Grocery Store's test photos as queries; iconic pictures and training photos "
+        "were trained on, test photos not. frozen_: the ImageNet backbone's mean feature in the same run.",
+        {"r1": None, "r5": None, "frozen_r1": None, "frozen_r5": None},
+    ),
+    "emb-unseen": (
+        "Goods that training never saw, enrolled from k photos beside 8 photos of each that it saw: R@1 of their test photos "
+        "among all 81, over draws of 20 goods and of photos. frozen_: the ImageNet backbone's mean feature in the same run.",
+        {f"{frozen}r1_k{k}": None for frozen in ("", "frozen_") for k in (1, 2, 4, 8)},
+    ),
+    "emb-snack": (
+        "Snack shelves' val crops against packshots, and against train crops: R@1 of the crops whose product is in the gallery.",
+        {"r1_packshot": None, "r1_crops": None},
+    ),
     "emb-scale": (
         "50,000 queries against 1,000,000 views of made-up vectors, read from a file on disk: the exact place of every right view "
         "(R@k, CMC, mAP, mAP@R) and the 100 nearest of each query; a random sample equals brute force.",
@@ -115,6 +135,28 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         "Each answer at the deepest level of the category tree that can be vouched for: right at that level, where silence counts "
         "as right; leaf_share are answers with a product, silent_share those with nothing.",
         {"correct_at_level": None, "leaf_share": None, "correct_when_said": None, "silent_share": None},
+    ),
+    "bench-robustness": (
+        "Pictures spoiled as a shelf camera's are, in 11 ways and 5 strengths each: what the bundle loses of its detector's AP50 "
+        "and of the R@1 of crops cut at true boxes, relative to the same pictures unspoiled, in the mean over the strengths; "
+        "mean: over all.",
+        {f"{metric}_loss_{name}": None for metric in ("ap50", "r1") for name in (*CORRUPTIONS, "mean")},
+    ),
+    "bundle-frame": (
+        "A bundle on frames of 1080p with 60 products, two threads: the whole frame through the store runtime, the share of it "
+        "that is not in its graphs, run alone on the same inputs in the same rounds, and how many times as fast a stream is on a "
+        "scene that stands still, noise aside. Beside it the peak memory of a fresh process on 12 megapixels with 500 products.",
+        {"p50_ms": MS, "p95_ms": MS, "host_share": None, "streaming_speedup": None, "peak_mib_12mp_500": MIB},
+    ),
+    "bench-tide": (
+        "TIDE's kinds of error, what AP would gain without each, and how many there are, on random pictures of boxes and of masks, "
+        "beside the authors' own package: the largest difference.",
+        {"max_abs_difference": None},
+    ),
+    "bench-analysis": (
+        "The error analysis of 3,000 made-up pictures of 150 products each: TIDE, slices, suspected label errors, the stage that "
+        "lost each product, confusions; memory is the whole process's, the data included.",
+        {"minutes": MIN, "peak_gib": "GiB"},
     ),
     "det-metric-speed": (
         "The COCO figures of 500 pictures of 150 objects and 300 detections: how many times as fast as pycocotools, in one run, "

@@ -74,7 +74,7 @@ def compare_graphs(
         product: 2 * PEAK_SIDE**3 / 1e9
     }
     runs = {name: _picture_run(path, size, threads, rng) for name, path in graphs.items()}
-    runs[product] = _product_run(threads, rng)
+    runs[product] = product_run(threads, rng)
     ms, others = time_in_turn(runs, rounds=rounds, warmup=warmup, seed=seed, advance=advance)
     times = {name: GraphTimes(name, threads, ms[name], gflops[name]) for name in runs}
     return Comparison({name: times[name] for name in graphs}, times[product], others)
@@ -212,7 +212,7 @@ def _picture_run(path: Path, size: int, threads: int, rng: np.random.Generator) 
     return lambda _: session(**inputs)
 
 
-def _product_run(threads: int, rng: np.random.Generator) -> Callable[[int], Any]:
+def product_run(threads: int, rng: np.random.Generator) -> Callable[[int], Any]:
     """A float matrix product on ONNX Runtime, so that the peak is that of the same threads and the same library."""
     side = PEAK_SIDE
     weight = numpy_helper.from_array(rng.random((side, side), np.float32), "weight")

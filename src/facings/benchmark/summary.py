@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from facings.benchmark.accuracy import (
-    Answer,
     coco_results,
     confusions,
     detection_figures,
@@ -22,7 +21,9 @@ from facings.benchmark.accuracy import (
 )
 from facings.benchmark.claims import claim_of
 from facings.benchmark.frames import Data
+from facings.benchmark.judged import Answer
 from facings.benchmark.record import git_state, machine
+from facings.benchmark.rows import PROTOCOLS
 from facings.runtime.bundle import Bundle
 
 SCHEMA = "facings.benchmark/1"
@@ -70,6 +71,8 @@ def summarise(
         parts["recognition"] = _part(identification_figures(groups, seed=seed))
     content = {
         "schema": SCHEMA,
+        "protocol": "frames",
+        "protocol_version": PROTOCOLS["frames"],
         "bundle": bundle_identity(bundle),
         "data": {
             "name": data.name,

@@ -3,6 +3,7 @@
 Nothing here loads torch: what is measured is what a shop runs.
 """
 
+import importlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,22 +17,30 @@ from rich.table import Table
 
 from facings.benchmark.accuracy import Answer, answer_frames, answer_queries, coco_results
 from facings.benchmark.claims import claim_of
-from facings.benchmark.frames import Data, Frame, Query, label_numbers
+from facings.benchmark.frames import Data, label_numbers
 from facings.benchmark.latency import measure_latency
 from facings.benchmark.pictures import draw_frame, judge_frame, worst_and_typical
 from facings.benchmark.record import write_result
 from facings.benchmark.report import HEADLINE, UNITS, Plate, milliseconds, share, write_report
+from facings.benchmark.rows import append_rows, figure_rows, stamp
 from facings.benchmark.summary import HEADLINES, claim_metrics, summarise
 from facings.commands.application import run_folder
+from facings.commands.benchmark_data import read_data
 from facings.commands.environment import command_line, write_environment
-from facings.commands.turnover import run as run_turnover
-from facings.data.coco import read_coco
-from facings.data.tables import read_recognition_table
 from facings.errors import ConfigError
-from facings.files import atomic_write, sha256
+from facings.files import atomic_write
 from facings.runtime.annotate import write_jpeg
 from facings.runtime.bundle import Bundle
 from facings.runtime.recognizer import Recognizer
+
+# Protocol → the module of `commands` that runs it; `frames` is the one below.
+OTHERS = {
+    "turnover": "turnover",
+    "robustness": "robustness",
+    "latency": "latency_protocol",
+    "scale": "scale_protocol",
+    "cross_store": "cross_store",
+}
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
@@ -39,8 +48,10 @@ def run(cfg: DictConfig) -> dict[str, float]:
 
     Returns the headline figures. Raises ConfigError, DataError or BundleError for what the user can mend.
     """
-    if cfg.protocol == "turnover":
-        return run_turnover(cfg)
+    if cfg.protocol in OTHERS:
+        # Imported when it is asked for: each brings its own libraries.
+        figures: dict[str, float] = importlib.import_module(f"facings.commands.{OTHERS[cfg.protocol]}").run(cfg)
+        return figures
     console = Console()
     _check_settings(cfg)
     bundle = Bundle.open(str(cfg.bundle))
@@ -70,6 +81,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
         ranks = answer_queries(recognizer, queries, lambda: progress.advance(crops))
     command = command_line("benchmark")
     content = summarise(bundle, data, answers, ranks, latency, command=command, seed=int(cfg.seed))
+    _append(folder, content, cfg)
     _write(folder, content, answers, data, bundle, cfg)
     for table in tables(content):
         console.print(table)
@@ -87,35 +99,6 @@ def run(cfg: DictConfig) -> dict[str, float]:
         )
         console.print(f"result: {written}")
     return {name: float(value) for name, value in content["headline"].items() if value is not None}
-
-
-def read_data(cfg: DictConfig) -> Data:
-    """Frames and query crops of a configuration. Raises DataError or ConfigError."""
-    frames: tuple[Frame, ...] = ()
-    labels: tuple[str, ...] = ()
-    checksums: dict[str, str] = {}
-    faults: tuple[str, ...] = ()
-    limit = int(cfg.max_images) if cfg.max_images is not None else None
-    if cfg.data.annotations:
-        if not cfg.data.images:
-            raise ConfigError("data.annotations is given without data.images: give the folder of the pictures")
-        table = read_coco(cfg.data.annotations, cfg.data.images, class_agnostic=bool(cfg.data.class_agnostic))
-        unknown = set(cfg.data.unknown_products)
-        frames = tuple(
-            Frame(i.image_id, i.path, i.boxes, i.labels, tuple(None if p in unknown else p for p in i.product_ids))
-            for i in table.images[:limit]
-        )
-        labels, faults = table.labels, table.faults
-        checksums[Path(cfg.data.annotations).name] = table.checksum()
-    queries: tuple[Query, ...] = ()
-    if cfg.recognition.table:
-        path = Path(cfg.recognition.table)
-        rows = read_recognition_table(path).select(split=cfg.recognition.split, role=cfg.recognition.role)
-        queries = tuple(Query(row.path, row.product_id, row.corners) for row in rows)[:limit]
-        checksums[path.name] = sha256(path)
-    if not frames and not queries:
-        raise ConfigError("nothing to ask: give data.annotations with data.images, or recognition.table")
-    return Data(str(cfg.data.name), frames, labels, checksums, queries, faults)
 
 
 def tables(content: dict[str, Any]) -> list[Table]:
@@ -140,7 +123,7 @@ def tables(content: dict[str, Any]) -> list[Table]:
 def _check_settings(cfg: DictConfig) -> None:
     """Fail before anything is measured."""
     if cfg.protocol != "frames":
-        raise ConfigError(f"protocol is {cfg.protocol!r}; expected frames or turnover")
+        raise ConfigError(f"protocol is {cfg.protocol!r}; expected one of frames, {', '.join(OTHERS)}")
     if OmegaConf.is_missing(cfg, "bundle"):
         raise ConfigError(
             "bundle is not given: facings benchmark bundle=FOLDER, the folder that `facings export` wrote"
@@ -177,6 +160,26 @@ def _write(
                 plates.append(Plate(kind, frame, picture))
     write_report(folder / "report.html", content, plates)
     atomic_write(folder / "benchmark.json", json.dumps(content, indent=2) + "\n")
+
+
+def _append(folder: Path, content: dict[str, Any], cfg: DictConfig) -> None:
+    """The run's figures as rows of the results file."""
+    settings = {"class_agnostic": bool(cfg.data.class_agnostic), "max_images": cfg.max_images}
+    settings |= {"unknown_products": list(cfg.data.unknown_products), "frames": content["data"]["frames"]}
+    marked = stamp(
+        "frames",
+        data=content["data"]["checksums"],
+        bundle=content["bundle"],
+        command=content["command"],
+        seeds=[content["seed"]],
+        settings=settings,
+        commit=content["commit"],
+    )
+    rows = figure_rows(content["headline"], content["headline_intervals"], UNITS)
+    together = content["end_to_end"]
+    if together is not None:
+        rows += figure_rows(together["figures"], together["intervals"])
+    append_rows(Path(cfg.append_to) if cfg.append_to else folder, folder, marked, rows)
 
 
 @contextmanager

@@ -16,12 +16,15 @@ HYDRA_VERBS = {
     "train": "fit a detector or an embedder: facings train experiment=detection/quickstart",
     "evaluate": "accuracy of a checkpoint or a bundle",
     "inspect": "curves, worst and best pictures of a finished run of a detector",
+    "analyze": "which errors of a finished run cost most, where products are lost, labels that look wrong",
     "export": "checkpoints to a verified ONNX bundle; `export triton BUNDLE FOLDER` for Triton Inference Server",
     "benchmark": "accuracy and latency of a bundle through the runtime, as JSON, table and HTML page",
 }
 DATA_VERBS = {"data": "check, browse, augment, export a dataset: facings data check NAME"}
+COMPARE = {"compare": "finished runs on the same pictures: table, Pareto plot, and whether one beats another"}
 RUNTIME_VERBS = {
     "predict": "recognise the products in pictures",
+    "stream": "recognise the frames of a camera that stands still, at the cost of what changed",
     "enroll": "add a product to a bundle's gallery from a few photos",
     "remove": "take a product out of a bundle's gallery",
     "gallery": "versions of a bundle's gallery: log, diff, rollback, retire, restore, check, prune",
@@ -52,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run_hydra_verb(verb, rest)
         if verb in DATA_VERBS:
             return _run_data_verb(rest)
-        near = nearest(verb, [*HYDRA_VERBS, *DATA_VERBS, *RUNTIME_VERBS])
+        if verb in COMPARE:
+            return _run_compare(rest)
+        near = nearest(verb, [*HYDRA_VERBS, *DATA_VERBS, *COMPARE, *RUNTIME_VERBS])
         raise FacingsError(f"unknown verb {verb!r}{near}; `facings --help` lists them all")
     except FacingsError as fault:
         sys.stderr.write(f"facings {verb}: {fault}\n")
@@ -68,6 +73,7 @@ def overview() -> str:
     lines += ["research (Hydra overrides, KEY=VALUE):"]
     lines += [f"  {verb:<12}{text}" for verb, text in HYDRA_VERBS.items()]
     lines += ["", "datasets:", *(f"  {verb:<12}{text}" for verb, text in DATA_VERBS.items())]
+    lines += ["", "runs:", *(f"  {verb:<12}{text}" for verb, text in COMPARE.items())]
     lines += ["", "store (no torch needed):"]
     lines += [f"  {verb:<12}{text}" for verb, text in RUNTIME_VERBS.items()]
     lines += ["", "`facings VERB --help` explains a verb."]
@@ -82,6 +88,16 @@ def _run_hydra_verb(verb: str, words: list[str]) -> int:
             raise
         raise FacingsError(f"{verb} needs the package {fault.name!r}: pip install 'facings[train]'") from fault
     return run_verb(verb, words, HYDRA_VERBS[verb])
+
+
+def _run_compare(words: list[str]) -> int:
+    try:
+        from facings.commands.compare import main as compare_main
+    except ModuleNotFoundError as fault:
+        if fault.name and fault.name.split(".")[0] == "facings":
+            raise
+        raise FacingsError(f"compare needs the package {fault.name!r}: pip install 'facings[train]'") from fault
+    return compare_main(words)
 
 
 def _run_data_verb(words: list[str]) -> int:
