@@ -231,6 +231,34 @@ def test_whole_picture_is_the_case_of_one_tile() -> None:
     assert len(nothing) == 0 and nothing.attributes.shape == (0, 2) and list(nothing.masks()) == []
 
 
+def test_large_products_are_the_whole_pictures() -> None:
+    """By hand: a picture of 600 × 1000, tiles of 600; what both show at 150, 300 and 500 pixels, with a limit of 300."""
+    grid = Tiling(600, 100, whole=True).boxes(600, 1000)
+    sides = (150.0, 300.0, 500.0)
+    ours = np.array([[10, 10, 10 + side, 110] for side in sides], np.float32)
+    theirs = ours + np.array([0, 0, 4, 0], np.float32)
+    boxes, tile = np.concatenate([ours, theirs]), np.array([0, 0, 0, 2, 2, 2])
+    for scores, expected in (
+        # The tile is the surer: it still loses what is large, and keeps what is near the limit.
+        ((0.9, 0.8, 0.7, 0.6, 0.5, 0.4), {150: 0, 300: 1, 500: 5}),
+        # The whole picture is: it wins near the limit, and loses what is small.
+        ((0.6, 0.5, 0.4, 0.9, 0.8, 0.7), {150: 0, 300: 4, 500: 5}),
+    ):
+        for number, side in enumerate(sides):
+            pair = [number, number + 3]
+            _, members = merge(boxes[pair], np.array(scores, np.float32)[pair], tile[pair], grid, large=300.0)
+            assert [pair[i] for (i,) in members] == [expected[int(side)]]
+
+
+def test_without_a_whole_picture_nothing_is_too_large() -> None:
+    grid = Tiling(600, 100).boxes(600, 1000)
+    boxes = np.array([[10, 10, 500, 110]], np.float32)
+    kept, _ = merge(boxes, np.ones(1, np.float32), np.zeros(1, np.int64), grid, large=300.0)
+    assert len(kept) == 1
+    with pytest.raises(ConfigError, match="set whole: true"):
+        Tiling(600, 100, large=0.5)
+
+
 def test_wrong_sizes_are_named() -> None:
     with pytest.raises(ConfigError, match="size=16: expected 32"):
         Tiling(16, 4)

@@ -25,6 +25,8 @@ SAME = 0.5
 # A box counts against another only if its score is at least this share of the other's: the many unsure boxes that every
 # detector gives must not swallow a sure one.
 AS_SURE = 0.5
+# Share of the limit for large products within which both the tile and the whole picture are asked.
+NEARLY = 0.15
 # What scores less is not looked at where tiles are put together: it is never reported, and there are thousands of it.
 LEAST = 0.001
 # Where nothing else is said, neighbours share this part (one in so many) of a tile's side.
@@ -38,12 +40,19 @@ class Tiling:
     """Square tiles of `size` pixels of the picture, neighbours sharing `overlap` pixels or more.
 
     Every product up to `overlap` less 2 × 2 % of `size` is seen whole by some tile. `whole`: the picture as one more
-    tile, for products larger than that. Raises ConfigError for sizes that do not fit.
+    tile, for products larger than that.
+
+    `large`: a product whose longer side is this share of `size` or more is left to the whole picture, even where a tile sees
+    all of it: so close it is larger than what the detector was trained on (Singh and Davis: "An Analysis of Scale Invariance
+    in Object Detection – SNIP", CVPR 2018). 1: all that a tile sees whole is the tiles'.
+
+    Raises ConfigError for sizes that do not fit.
     """
 
     size: int
     overlap: int
     whole: bool = False
+    large: float = 1.0
 
     def __post_init__(self) -> None:
         if self.size < 32:
@@ -52,11 +61,15 @@ class Tiling:
             raise ConfigError(
                 f"tiles: overlap={self.overlap}: expected a tenth to a half of size={self.size}, and more than a product"
             )
+        if not 0 < self.large <= 1:
+            raise ConfigError(f"tiles: large={self.large}: expected a share of size above 0, at most 1")
+        if self.large < 1 and not self.whole:
+            raise ConfigError(f"tiles: large={self.large}: leaves large products to the whole picture; set whole: true")
 
     @classmethod
-    def of(cls, size: int, overlap: int | None = None, whole: bool = False) -> "Tiling":
+    def of(cls, size: int, overlap: int | None = None, whole: bool = False, large: float = 1.0) -> "Tiling":
         """With a quarter of `size` as overlap where none is given."""
-        return cls(size, size // DEFAULT_OVERLAP if overlap is None else overlap, whole)
+        return cls(size, size // DEFAULT_OVERLAP if overlap is None else overlap, whole, large)
 
     def boxes(self, height: int, width: int) -> Indices:
         """(T, 4) xyxy pixels of the tiles of a picture; with `whole` and more than one tile, the last is the picture."""
@@ -177,7 +190,8 @@ def detect(
     tile, row = np.repeat(np.arange(len(views)), counts), np.concatenate([np.arange(count) for count in counts])
     boxes = np.concatenate([view.outputs["boxes"] for view in views]) + np.tile(grid[tile, :2], 2)
     scores, labels = (np.concatenate([view.outputs[name] for view in views]) for name in ("scores", "labels"))
-    boxes, members = merge(boxes.astype(np.float32), scores, tile, grid)
+    limit = np.inf if tiling is None else tiling.large * tiling.size
+    boxes, members = merge(boxes.astype(np.float32), scores, tile, grid, large=limit)
     first = np.array([numbers[0] for numbers in members], np.int64)
     attributes = None
     if "attributes" in views[0].outputs:
@@ -201,15 +215,17 @@ def in_picture(outputs: Outputs, height: int, width: int, least: float = 0.0) ->
 
 
 def merge(
-    boxes: Boxes, scores: NDArray[np.float32], tile: Indices, grid: Indices
+    boxes: Boxes, scores: NDArray[np.float32], tile: Indices, grid: Indices, *, large: float = np.inf
 ) -> tuple[Boxes, list[tuple[int, ...]]]:
     """What was found tile by tile → boxes (M, 4) in descending score, and for each the numbers of the boxes that it was
     made of, the surest first: one, unless a product larger than the overlap was put together from parts.
 
     `boxes` (N, 4) xyxy pixels of the picture, cut at their tile; `tile` (N,) the tile of each in `grid` (T, 4). Labels
     count for nothing: half a product may well look like another class. Boxes of one tile are never compared with each other.
+    `large`: longer side in pixels from which the whole picture, where it is in `grid`, is asked and not the tiles.
 
-    1. What the whole picture shows is left out where some tile sees it whole too.
+    1. What the whole picture shows is left out where some tile sees it whole too, unless it is large; what a tile shows is left
+       out where it is large.
     2. A box that ends at an inner border goes when a whole one holds it (seen by the neighbour, or by the whole picture).
     3. Boxes cut on opposite sides of a seam become one when they agree in what both tiles see.
     4. Of two boxes from different tiles with an IoU of 0.5 or more, the surer stays.
@@ -220,7 +236,7 @@ def merge(
     sides = cut_sides(boxes, grid[tile], grid)
     cut = np.any(sides, axis=1)
     margin = EDGE * float((grid[0, 2:] - grid[0, :2]).max())
-    alive = ~_left_to_tiles(boxes, tile, grid)
+    alive = ~_out_of_scale(boxes, tile, grid, large)
     alive &= ~_held(boxes, scores, tile, inner=alive & cut, outer=alive & ~cut, margin=margin)
     groups = _together(boxes, scores, tile, grid, sides, np.flatnonzero(alive & cut))
     parts = np.zeros(len(boxes), bool)
@@ -251,6 +267,20 @@ def cut_sides(boxes: Boxes, tiles: Indices, grid: Indices) -> NDArray[np.bool_]:
 def _extent(grid: Indices) -> Indices:
     """(4,) the picture that the tiles cover."""
     return np.concatenate([grid[:, :2].min(axis=0), grid[:, 2:].max(axis=0)])
+
+
+def _out_of_scale(boxes: Boxes, tile: Indices, grid: Indices, large: float) -> NDArray[np.bool_]:
+    """(N,): of a tile, but large; or of the whole picture, but neither large nor cut in every tile.
+
+    Near `large` both are kept, so that a product is not lost whose box is just below it here and just above it there.
+    """
+    side = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    of_whole = np.equal(grid, _extent(grid)).all(axis=1)
+    if not of_whole.any():
+        return np.zeros(len(boxes), bool)
+    too_large = ~of_whole[tile] & (side > large * (1 + NEARLY))
+    found: NDArray[np.bool_] = too_large | (_left_to_tiles(boxes, tile, grid) & (side < large * (1 - NEARLY)))
+    return found
 
 
 def _left_to_tiles(boxes: Boxes, tile: Indices, grid: Indices) -> NDArray[np.bool_]:

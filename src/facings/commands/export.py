@@ -230,7 +230,7 @@ def _tiling(cfg: DictConfig) -> dict[str, Any] | None:
     if cfg.tiles.size is None:
         return None
     overlap = None if cfg.tiles.overlap is None else int(cfg.tiles.overlap)
-    return asdict(Tiling.of(int(cfg.tiles.size), overlap, bool(cfg.tiles.whole)))
+    return asdict(Tiling.of(int(cfg.tiles.size), overlap, bool(cfg.tiles.whole), float(cfg.tiles.large)))
 
 
 def _standard(cfg: DictConfig) -> dict[str, Any] | None:
