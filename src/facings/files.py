@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def atomic_write(path: Path, content: bytes | str) -> None:
+def atomic_write(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
     """Write `content` to `path` so that a reader sees the old file or the whole new one, never a part.
 
-    On any fault (a full disk, Ctrl-C) the file beside is removed and the old one stays.
+    `mode`: its permissions; until it is written nobody but its owner can read it. On any fault (a full disk, Ctrl-C) the
+    file beside is removed and the old one stays.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +28,7 @@ def atomic_write(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes a private file; what others should read gets the usual permissions.
-        beside.chmod(0o644)
+        beside.chmod(mode)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)

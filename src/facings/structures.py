@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facings.masks import CropMask
+from facings.strict_json import parse, shown
 
 DECISION_SCHEMA = "facings.decision/1"
 Status = Literal["known", "ambiguous", "unknown"]
@@ -116,28 +117,64 @@ class Decision:
 
     @classmethod
     def from_json(cls, text: str) -> "Decision":
-        """The inverse of `to_json`. Raises ValueError for another schema or a missing field."""
-        content = json.loads(text)
+        """The inverse of `to_json`; fields beside the contract's are passed over. Raises ValueError for another schema, and for
+        a field that is missing or of a wrong type."""
+        content = parse(text)
         if not isinstance(content, dict) or content.get("schema") != DECISION_SCHEMA:
             found = content.get("schema") if isinstance(content, dict) else type(content).__name__
-            raise ValueError(f"schema is {found!r}; expected {DECISION_SCHEMA!r}")
+            raise ValueError(f"schema is {shown(found)}; expected {DECISION_SCHEMA!r}")
         try:
-            items = tuple(_item(record) for record in content["items"])
-            return cls(content["gallery_version"], items)
+            version = _text_or_none(content["gallery_version"], "gallery_version")
+            return cls(version, tuple(_item(record) for record in _list(content["items"], "items")))
         except (KeyError, TypeError) as fault:
             raise ValueError(f"decision lacks or misuses a field: {fault}") from fault
 
 
-def _item(record: dict[str, Any]) -> Item:
-    x1, y1, x2, y2 = (float(value) for value in record["box"])
+def _item(record: Any) -> Item:
+    if not isinstance(record, dict):
+        raise TypeError(f"items holds {shown(record)}; expected objects")
+    box = tuple(_number(value, "box") for value in _list(record["box"], "box"))
+    polygon = [_list(point, "polygon") for point in _list(record["polygon"], "polygon")]
+    if len(box) != 4 or not all(len(point) == 2 for point in polygon):
+        raise TypeError("expected four numbers in box, and two in each point of polygon")
+    if not isinstance(attributes := record.get("attributes", {}), dict):  # older decisions have none
+        raise TypeError(f"attributes is {shown(attributes)}; expected names and shares")
     return Item(
-        box=(x1, y1, x2, y2),
-        detection_score=float(record["detection_score"]),
-        status=record["status"],
-        product_id=record["product_id"],
-        category=tuple(record["category"]),
-        candidates=tuple(Candidate(**candidate) for candidate in record["candidates"]),
-        polygon=tuple((float(x), float(y)) for x, y in record["polygon"]),
-        # Older decisions have none.
-        attributes={str(name): float(value) for name, value in record.get("attributes", {}).items()},
+        box=box,
+        detection_score=_number(record["detection_score"], "detection_score"),
+        status=_text(record["status"], "status"),  # type: ignore[arg-type]
+        product_id=_text_or_none(record["product_id"], "product_id"),
+        category=tuple(_text(name, "category") for name in _list(record["category"], "category")),
+        candidates=tuple(_candidate(each) for each in _list(record["candidates"], "candidates")),
+        polygon=tuple((_number(x, "polygon"), _number(y, "polygon")) for x, y in polygon),
+        attributes={name: _number(value, "attributes") for name, value in attributes.items()},
     )
+
+
+def _candidate(record: Any) -> Candidate:
+    if not isinstance(record, dict) or set(record) != {"product_id", "similarity", "p_value"}:
+        raise TypeError(f"candidates holds {shown(record)}; expected product_id, similarity and p_value")
+    similarity, p_value = _number(record["similarity"], "similarity"), _number(record["p_value"], "p_value")
+    return Candidate(_text(record["product_id"], "product_id"), similarity, p_value)
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{name} is {shown(value)}; expected a list")
+    return value
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {shown(value)}; expected a number")
+    return float(value)
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {shown(value)}; expected a text")
+    return value
+
+
+def _text_or_none(value: Any, name: str) -> str | None:
+    return None if value is None else _text(value, name)

@@ -255,7 +255,7 @@ def test_a_favoured_product_is_found_behind_all_others(tmp_path: Path, rng: np.r
         (RATES | {"false_accept": "0.05"}, "false_accept is '0.05'; expected int or float"),
         (RATES | {"coverage": True}, "coverage is True; expected int or float"),
         (RATES | {"coverage": 1.0}, "coverage is 1.0; expected a share between 0 and 1"),
-        (RATES | {"margin": float("nan")}, "margin nan"),
+        (RATES | {"margin": 1000.0}, "margin 1000.0"),
         (RATES | {"pick_list": 2.5}, "pick_list is 2.5; expected int"),
         (RATES | {"pick_list": 6}, "pick_list is 6 of 5 candidates"),
         (RATES | {"unit": "shops"}, "unit is 'shops'; expected one of products, views, estimated"),

@@ -44,15 +44,15 @@ def analyze_chain(
     images = {image.path.name: image for image in table.images}
     if strange := [name for name, _ in decisions if name not in images]:
         raise DataError(f"{source / 'decisions.jsonl'}: tells of {strange[0]}, which {table.source} does not list")
-    enrolled, categories = _catalogue(bundle, decisions, table)
+    enrolled, categories = catalogue(bundle, decisions, table)
     frames = [
-        _answered(images[name], decision, frozenset(unknown), enrolled, categories) for name, decision in decisions
+        answered(images[name], decision, frozenset(unknown), enrolled, categories) for name, decision in decisions
     ]
     judged = [frame.attribution for frame in frames]
     counts = count_stages(judged)
     errors = errors_of(counts)
     pairs = confusions(frames, categories)
-    slices = _slices(frames, categories)
+    slices = chain_slices(frames, categories)
     where = {image.path.name: image.path for image in table.images}
     title = "What is taken for what: the crop, the product that it is, the one that it was called"
     content = {
@@ -96,7 +96,7 @@ def read_decisions(path: Path) -> list[tuple[str, Decision]]:
     return found
 
 
-def _catalogue(
+def catalogue(
     path: str | None, decisions: Sequence[tuple[str, Decision]], table: CocoTable
 ) -> tuple[frozenset[str] | None, dict[str, tuple[str, ...]]]:
     """The enrolled products (None: not known), and the category of each product."""
@@ -115,21 +115,23 @@ def _catalogue(
     return frozenset(gallery.items), categories
 
 
-def _answered(
+def answered(
     image: CocoImage,
     decision: Decision,
     unknown: frozenset[str],
     enrolled: frozenset[str] | None,
     categories: Mapping[str, tuple[str, ...]],
 ) -> AnsweredFrame:
+    """One picture's decision beside its truth, attributed; `unknown`: product ids that say that nobody noted the product."""
     products = tuple(None if product in unknown else product for product in image.product_ids)
     attribution = attribute_frame(decision, image.boxes, products, categories=categories, enrolled=enrolled)
     return AnsweredFrame(image.path.name, decision, image.boxes, products, attribution)
 
 
-def _slices(
+def chain_slices(
     frames: Sequence[AnsweredFrame], categories: Mapping[str, tuple[str, ...]]
 ) -> dict[str, list[dict[str, Any]]]:
+    """Rows of `stage_slices` by department, category and size."""
     judged = [frame.attribution for frame in frames]
     paths = [[categories.get(product or "", ()) for product in frame.products] for frame in frames]
     sizes = [

@@ -28,7 +28,9 @@ RUNTIME_VERBS = {
     "enroll": "add a product to a bundle's gallery from a few photos",
     "remove": "take a product out of a bundle's gallery",
     "gallery": "versions of a bundle's gallery: log, diff, rollback, retire, restore, check, prune",
-    "verify": "check a bundle: checksums, schema, operators, golden samples",
+    "verify": "check a bundle: checksums, schema, operators, golden samples, signature",
+    "sign": "sign a bundle, so that shops can refuse any other",
+    "keygen": "make a key to sign bundles with",
 }
 
 

@@ -79,7 +79,7 @@ def groups_of(paths: Sequence[Path], console: Console) -> list[list[FinishedRun]
 
 def compare(runs: Sequence[FinishedRun], output: Path, options: argparse.Namespace, console: Console) -> None:
     """Print and write one group: `compare.json`, and `pareto.png` where the runs have a cost."""
-    runs = _named_apart(runs)
+    runs = named_apart(runs)
     truth = read_truth(runs[0], options.annotations)
     sides = [read_side(run, truth) for run in runs]
     found = verdicts(truth, sides, seed=options.seed, repeats=options.repeats)
@@ -180,7 +180,7 @@ def _cell(run: FinishedRun, name: str) -> str:
     return f"{value} ({run.intervals[name][0]:.3f} – {run.intervals[name][1]:.3f})" if name in run.intervals else value
 
 
-def _named_apart(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+def named_apart(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
     """Runs whose folders have one name get a number."""
     names = [run.name for run in runs]
     return [

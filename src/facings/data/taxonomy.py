@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from facings.errors import DataError
+from facings.strict_json import MAX_BYTES, parse
 
 SCHEMA = "facings.taxonomy/1"
 FIELDS = ("name", "category", "gtin", "plu", "sold_by")
@@ -28,8 +28,13 @@ def read_taxonomy(path: Path | str) -> Products:
         raise DataError(
             f"{path}: no such taxonomy; expected JSON or CSV with the fields product_id, {', '.join(FIELDS)}"
         )
-    text = path.read_text(encoding="utf-8-sig")
-    records = _from_csv(text, path) if path.suffix.lower() == ".csv" else _from_json(text, path)
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path}: more than {MAX_BYTES} bytes")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        records = _from_csv(text, path) if path.suffix.lower() == ".csv" else _from_json(text, path)
+    except (UnicodeDecodeError, csv.Error) as fault:
+        raise DataError(f"{path}: not a table in UTF-8 ({fault})") from fault
     return {product: _entry(product, record, path) for product, record in records.items()}
 
 
@@ -50,8 +55,8 @@ def product_entry(name: str, *, category: list[str], sold_by: str = "piece") -> 
 
 def _from_json(text: str, path: Path) -> dict[str, Mapping[str, Any]]:
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as fault:
+        content = parse(text)
+    except ValueError as fault:
         raise DataError(f"{path}: not JSON ({fault})") from fault
     if (
         not isinstance(content, dict)

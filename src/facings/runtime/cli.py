@@ -1,4 +1,6 @@
-"""The verbs of the store: predict, stream, enroll, remove, gallery, verify. argparse and numpy; torch is never loaded.
+"""The verbs of the store: predict, stream, enroll, remove, gallery, verify, sign, keygen.
+
+argparse and numpy; torch is never loaded.
 
 Also `python -m facings.runtime VERB …`.
 """
@@ -18,6 +20,7 @@ from facings.runtime.gallery_verb import gallery_parser, run_gallery
 from facings.runtime.images import read_image
 from facings.runtime.parsing import Parser, count, find_pictures, pixels
 from facings.runtime.recognizer import Recognizer
+from facings.runtime.signature_verbs import keygen_parser, run_keygen, run_sign, sign_parser
 from facings.runtime.stream_verb import run_stream, stream_parser
 from facings.structures import Decision
 from facings.suggestions import nearest
@@ -68,6 +71,7 @@ def predict_parser() -> Parser:
     parser.add_argument(
         "--whole", action="store_true", help="look at the whole picture too, for products beyond --overlap"
     )
+    _key_options(parser)
     parser.add_argument("--no-annotate", action="store_true", help="write the JSON alone")
     parser.add_argument("--json", action="store_true", help="also print each decision as a line of JSON")
     return parser
@@ -75,7 +79,7 @@ def predict_parser() -> Parser:
 
 def predict(options: argparse.Namespace) -> int:
     """`STEM.decision.json` and `STEM.annotated.jpg` for each picture; a damaged one is named, the others are done."""
-    bundle = Bundle.open(options.bundle)
+    bundle = Bundle.open(options.bundle, require_key=options.require_key, signed_gallery=options.signed_gallery)
     recognizer = Recognizer(bundle, threads=options.threads, tiling=tiling_of(options, bundle))
     pictures = find_pictures(options.pictures)
     names = product_names(bundle, recognizer.gallery)
@@ -113,7 +117,8 @@ def tiling_of(options: argparse.Namespace, bundle: Bundle) -> Tiling | None:
     if size is None and own is not None:
         size, overlap = own.size, own.overlap if overlap is None else overlap
     if size:
-        return Tiling.of(size, overlap, options.whole)
+        large = own.large if own is not None and options.whole else 1.0
+        return Tiling.of(size, overlap, options.whole, large)
     if overlap is not None or options.whole:
         raise ConfigError("--overlap and --whole are about tiles: give --tile-size too, e.g. --tile-size 1280")
     return None
@@ -121,16 +126,33 @@ def tiling_of(options: argparse.Namespace, bundle: Bundle) -> Tiling | None:
 
 def verify_parser() -> Parser:
     parser = Parser("facings verify", description="Check a bundle: checksums, schema, operators, golden samples.")
+    _key_options(parser)
     parser.add_argument("--threads", type=count, help="threads of the runtime (default: one a core)")
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
     return parser
+
+
+def _key_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--require-key", type=Path, metavar="PUB", help="refuse a bundle that is not signed by this key"
+    )
+    parser.add_argument(
+        "--signed-gallery",
+        action="store_true",
+        help="with --require-key: refuse a gallery committed after the signature",
+    )
 
 
 def verify_bundle(options: argparse.Namespace) -> int:
     """Every check with what it found."""
     from facings.runtime.verify import verify
 
-    checks = verify(options.bundle, threads=options.threads)
+    checks = verify(
+        options.bundle,
+        threads=options.threads,
+        require_key=options.require_key,
+        signed_gallery=options.signed_gallery,
+    )
     if options.json:
         sys.stdout.write(json.dumps([vars(check) for check in checks], indent=1) + "\n")
     else:
@@ -174,4 +196,6 @@ VERBS = {
     "remove": (remove_parser, run_remove),
     "gallery": (gallery_parser, run_gallery),
     "verify": (verify_parser, verify_bundle),
+    "sign": (sign_parser, run_sign),
+    "keygen": (keygen_parser, run_keygen),
 }

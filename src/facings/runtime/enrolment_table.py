@@ -1,6 +1,7 @@
 """Hundreds of products to enroll out of one CSV file. Knows nothing of models."""
 
 import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from facings.errors import DataError
 from facings.runtime.enrolment import Request
 from facings.runtime.parsing import find_pictures
 from facings.runtime.product_catalogue import category_path, paths_of_parents
+from facings.strict_json import shown
 
 COLUMNS = ("product_id", "name", "category", "gtin", "plu", "sold_by", "photos")
 NEEDED = ("product_id", "photos")
+MAX_BYTES = 64 << 20
 Paths = Mapping[str, tuple[str, ...]]
 
 
@@ -85,27 +88,38 @@ def details_of(product_id: str, row: Mapping[str, str | None], categories: Paths
 def _request(path: Path, row: Mapping[str, str], categories: Paths | None, replace: bool) -> Request:
     photos: list[Path] = []
     for part in filter(None, (part.strip() for part in row["photos"].split(";"))):
-        if any(sign in part for sign in "*?["):
-            matched = sorted(path.parent.glob(part))
-            if not matched:
-                raise DataError(f"photos {part!r}: no file matches in {path.parent}")
-            photos += find_pictures(matched)
-        else:
-            photos += find_pictures([path.parent / part])
+        try:
+            photos += _photos(path.parent, part)
+        except (OSError, ValueError, NotImplementedError, IndexError) as fault:
+            # pathlib's own words for a pattern that is absolute or has ** in a name, the system's for a name that is too long.
+            raise DataError(f"photos {shown(part)}: cannot be looked for ({fault})") from fault
     told = any(row.get(name) for name in ("name", "category", "gtin", "plu", "sold_by"))
     details = details_of(row["product_id"], row, categories) if told else None
     return Request(row["product_id"], tuple(photos), details, replace)
+
+
+def _photos(folder: Path, part: str) -> list[Path]:
+    if not any(sign in part for sign in "*?["):
+        return find_pictures([folder / part])
+    matched = sorted(folder.glob(part))
+    if not matched:
+        raise DataError(f"photos {part!r}: no file matches in {folder}")
+    return find_pictures(matched)
 
 
 def _rows(path: Path, columns: tuple[str, ...], needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise DataError(f"{path}: more than {MAX_BYTES} bytes; split the table")
             names = tuple(reader.fieldnames or ())
+            if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+                raise DataError(f"{path}: the column {shown(twice[0])} occurs twice")
             if missing := [name for name in needed if name not in names]:
                 raise DataError(f"{path}: lacks the column {missing[0]!r}; it has {', '.join(names) or 'none'}")
             if strange := [name for name in names if name not in columns]:
-                raise DataError(f"{path}: unknown column {strange[0]!r}; known are {', '.join(columns)}")
+                raise DataError(f"{path}: unknown column {shown(strange[0])}; known are {', '.join(columns)}")
             rows = []
             for row in reader:
                 if None in row or None in row.values():
@@ -115,7 +129,7 @@ def _rows(path: Path, columns: tuple[str, ...], needed: tuple[str, ...]) -> list
                     raise DataError(f"{path}, line {reader.line_num}: {empty[0]} is empty")
                 rows.append((reader.line_num, cells))
             return rows
-    except FileNotFoundError as fault:
+    except (FileNotFoundError, IsADirectoryError) as fault:
         raise DataError(f"{path}: no such table") from fault
     except (UnicodeDecodeError, csv.Error) as fault:
         raise DataError(f"{path}: not a CSV file in UTF-8 ({fault})") from fault

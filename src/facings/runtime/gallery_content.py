@@ -21,6 +21,7 @@ Operation = Literal["add", "replace", "retire", "restore", "remove"]
 # A segment file stays below the 2 GiB that a bundle's member may have.
 SEGMENT_BYTES = 1 << 30
 ID_LENGTH = 200
+LENGTH_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +129,16 @@ class Content:
             )
         if not all(np.isfinite(a).all() for a in (*(s.array for s in self.segments), calibration, scores)):
             raise GalleryError(f"{where}: a vector is not finite")
+        # Longer ones would win against every other view, or overflow.
+        longest = max(_longest(a) for a in (*(s.array for s in self.segments), calibration))
+        if longest > 1 + LENGTH_ROUNDING or np.abs(scores).max(initial=0.0) > 1 + LENGTH_ROUNDING:
+            raise GalleryError(f"{where}: vectors are not of unit length, or scores are no cosines")
+
+
+def _longest(vectors: Vectors) -> float:
+    """The length of the longest of (N, D) vectors; 0 of none."""
+    squares = np.einsum("nd,nd->n", vectors, vectors)
+    return float(np.sqrt(squares.max(initial=0.0)))
 
 
 def fresh(

@@ -22,12 +22,18 @@ from numpy.typing import NDArray
 
 from facings.errors import GalleryError
 from facings.files import atomic_folder, atomic_write, sha256
+from facings.runtime.array_file import read_array
 from facings.runtime.gallery_content import Content, Filed
+from facings.runtime.product_table import checked_ids, checked_products
+from facings.strict_json import parse, shown
 
 SCHEMA = "facings.gallery/1.1"
 FIRST_SCHEMA = "facings.gallery/1"
 LOCK_SECONDS = 30.0
 VERSION = r"[0-9]{6}"
+DIGEST = r"[0-9a-f]{64}"
+# A million products, with what is told of each.
+MAX_MANIFEST_BYTES, MAX_MANIFEST_VALUES = 512 << 20, 24_000_000
 ARRAYS = ("item", "calibration_vectors", "calibration_scores")
 Known = Mapping[str, Filed]
 
@@ -36,10 +42,11 @@ def read_pointer(folder: Path) -> tuple[str, str]:
     """Version in force and the checksum of its manifest. Raises GalleryError without a gallery, or for a damaged file."""
     path = folder / "CURRENT"
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError as fault:
+        with path.open("rb") as file:
+            text = file.read(200).decode("utf-8", errors="replace")
+    except (FileNotFoundError, IsADirectoryError) as fault:
         raise GalleryError(f"{folder}: holds no gallery (no file CURRENT)") from fault
-    match = re.fullmatch(rf"({VERSION}) ([0-9a-f]{{64}})\n", text)
+    match = re.fullmatch(rf"({VERSION}) ({DIGEST})\n", text)
     if match is None:
         raise GalleryError(f"{path}: expected one line 'VERSION SHA256'")
     return match[1], match[2]
@@ -48,25 +55,61 @@ def read_pointer(folder: Path) -> tuple[str, str]:
 def read_manifest(folder: Path, version: str, digest: str | None) -> dict[str, Any]:
     """A version's manifest, a JSON object of a schema known here. `digest`: its checksum, None where nothing tells it.
 
-    Raises GalleryError: missing, changed, or another schema.
+    Raises GalleryError: missing, changed, another schema, or a field of a wrong type.
     """
     path = folder / version / "manifest.json"
     try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise GalleryError(f"{path}: more than {MAX_MANIFEST_BYTES} bytes")
         data = path.read_bytes()
     except FileNotFoundError as fault:
         raise GalleryError(f"{path}: missing; the version was pruned or is damaged") from fault
     if digest is not None and sha256_of(data).hexdigest() != digest:
         raise GalleryError(f"{path}: its checksum is not the one that {folder} keeps for it")
     try:
-        manifest = json.loads(data)
-    except (ValueError, RecursionError) as fault:
+        manifest = parse(data, max_bytes=MAX_MANIFEST_BYTES, max_values=MAX_MANIFEST_VALUES)
+    except ValueError as fault:
         raise GalleryError(f"{path}: not JSON ({fault})") from fault
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema not in (FIRST_SCHEMA, SCHEMA):
-        raise GalleryError(f"{path}: schema is {schema!r}; this version reads {FIRST_SCHEMA!r} and {SCHEMA!r}")
+        raise GalleryError(f"{path}: schema is {shown(schema)}; this version reads {FIRST_SCHEMA!r} and {SCHEMA!r}")
     if manifest.get("version") != version:
-        raise GalleryError(f"{path}: says that it is version {manifest.get('version')!r}")
+        raise GalleryError(f"{path}: says that it is version {shown(manifest.get('version'))}")
+    try:
+        _check_fields(manifest)
+    except ValueError as fault:
+        raise GalleryError(f"{path}: a field is missing or of a wrong type ({fault})") from fault
     return dict(manifest)
+
+
+def _check_fields(manifest: Mapping[str, Any]) -> None:
+    """Raise ValueError for a manifest that a reader would stumble over; whether its arrays fit is not asked."""
+    checked_ids(manifest.get("items"), "items")
+    checked_ids(manifest.get("retired", []), "retired")
+    checked_ids(manifest.get("calibration_items"), "calibration_items", none=True)
+    checked_products(manifest.get("products", {}))
+    for name, pattern in (("embedder_sha256", ".+"), ("parent", VERSION), ("parent_sha256", DIGEST)):
+        told = manifest.get(name)
+        if told is None and name != "embedder_sha256":
+            continue
+        if not isinstance(told, str) or not re.fullmatch(pattern, told):
+            raise ValueError(f"{name} is {shown(told)}")
+    for name in ("author", "reason", "created"):
+        if not isinstance(manifest.get(name), str | None):
+            raise ValueError(f"{name} is {shown(manifest[name])}; expected a text")
+    changes = manifest.get("changes", [])
+    if not isinstance(changes, list) or not all(isinstance(change, dict) for change in changes):
+        raise ValueError(f"changes is {shown(changes)}; expected a list of objects")
+    for entry in (entry for part in named_arrays(manifest["version"], manifest) for entry in _entries(part)):
+        file, digest = (entry.get("file"), entry.get("sha256")) if isinstance(entry, dict) else (entry, None)
+        if not isinstance(file, str) or not re.fullmatch(rf"{VERSION}/[a-z_]{{1,40}}(-[0-9]{{1,6}})?\.npy", file):
+            raise ValueError(f"{shown(file)} is not the name of a gallery's array")
+        if not isinstance(digest, str) or not re.fullmatch(DIGEST, digest):
+            raise ValueError(f"the sha256 of {file} is {shown(digest)}")
+
+
+def _entries(part: Any) -> list[Any]:
+    return list(part.values()) if isinstance(part, dict) else list(part)
 
 
 def read_content(folder: Path, version: str, manifest: Mapping[str, Any], known: Known | None = None) -> Content:
@@ -81,9 +124,9 @@ def read_content(folder: Path, version: str, manifest: Mapping[str, Any], known:
         content = Content(
             segments=tuple(_read(folder, entry, known or {}) for entry in segments),
             owner=found["item"],
-            items=tuple(map(str, manifest["items"])),
+            items=tuple(manifest["items"]),
             retired=frozenset(manifest.get("retired", ())),
-            products={str(name): dict(entry) for name, entry in manifest.get("products", {}).items()},
+            products={name: dict(entry) for name, entry in manifest.get("products", {}).items()},
             calibration_vectors=found["calibration_vectors"],
             calibration_items=tuple(manifest["calibration_items"]),
             calibration_scores=found["calibration_scores"],
@@ -95,7 +138,17 @@ def read_content(folder: Path, version: str, manifest: Mapping[str, Any], known:
 
 
 def named_arrays(version: str, manifest: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """Segments of views, and the other arrays by role: `file` (relative to the gallery) and `sha256` of each."""
+    """Segments of views, and the other arrays by role: `file` (relative to the gallery) and `sha256` of each.
+
+    Raises ValueError where the manifest does not name them.
+    """
+    files, segments = manifest.get("files"), manifest.get("segments")
+    first = manifest["schema"] == FIRST_SCHEMA
+    wanted = {f"{name}.npy" for name in ("vectors", *ARRAYS)} if first else set(ARRAYS)
+    if not isinstance(files, dict) or not wanted <= set(files):
+        raise ValueError(f"files is {shown(files)}; expected {', '.join(sorted(wanted))}")
+    if not first and not isinstance(segments, list):
+        raise ValueError(f"segments is {shown(segments)}; expected a list")
     if manifest["schema"] == FIRST_SCHEMA:
         entries = {
             name: {"file": f"{version}/{name}.npy", "sha256": manifest["files"][f"{name}.npy"]}
@@ -109,14 +162,12 @@ def _read(folder: Path, entry: Mapping[str, Any], known: Known) -> Filed:
     name, digest = entry["file"], entry["sha256"]
     if digest in known:
         return replace(known[digest], file=name)
-    if not re.fullmatch(rf"{VERSION}/[a-z_]+(-[0-9]+)?\.npy", str(name)):
-        raise GalleryError(f"{folder}: {name!r} is not the name of a gallery's array")
     path = folder / name
-    if not path.is_file() or sha256(path) != digest:
+    if path.is_symlink() or not path.is_file() or sha256(path) != digest:
         raise GalleryError(f"{path}: missing, or its checksum is not the manifest's")
     try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as fault:
+        array: NDArray[Any] = read_array(path)
+    except ValueError as fault:
         raise GalleryError(f"{path}: not an array ({fault})") from fault
     wanted = np.int64 if "/item" in name else np.float32
     if array.dtype != wanted:

@@ -3,40 +3,32 @@
 Knows nothing of what follows from it. The file may be hostile: no memory is taken for it before its size is known to be true.
 """
 
-from math import prod
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facings.errors import BundleError
+from facings.runtime.array_file import read_array
 
 # Enrolment photos of a product that anybody would count.
 MOST_PHOTOS = 1000
 # Of a cosine of unit vectors in float32.
 ROUNDING = 1e-3
-NO_HEADER = (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError)
 
 
 def read_mated(path: Path) -> NDArray[np.float32]:
     """(C, V) float32, V from 1 to MOST_PHOTOS: column v is the similarity to the best of the first v + 1 photos, nan where there
     were fewer. Raises BundleError for anything else, and for a file that is longer or shorter than its header says."""
-    with path.open("rb") as file:
-        try:
-            if (version := np.lib.format.read_magic(file)) != (1, 0):
-                raise ValueError(f"format {version}")
-            shape, fortran, kind = np.lib.format.read_array_header_1_0(file)
-        except NO_HEADER as fault:
-            raise BundleError(f"{path}: not an array as numpy.save writes it ({fault})") from fault
-        if len(shape) != 2 or not 1 <= shape[1] <= MOST_PHOTOS or kind != np.dtype("<f4") or fortran:
-            raise BundleError(
-                f"{path}: holds {kind} {shape}; expected float32 (crops, photos) with 1 to {MOST_PHOTOS} photos"
-            )
-        held = path.stat().st_size - file.tell()
-        if held != prod(shape) * 4:
-            raise BundleError(f"{path}: holds {held} bytes; {shape} of float32 are {prod(shape) * 4}")
-        values = np.frombuffer(file.read(held), "<f4").reshape(shape)
+    try:
+        values = read_array(path, fortran=False)
+    except ValueError as fault:
+        raise BundleError(f"{path}: {fault}; expected float32 (crops, photos)") from fault
+    shape, kind = values.shape, values.dtype
+    if len(shape) != 2 or not 1 <= shape[1] <= MOST_PHOTOS or kind != np.dtype("<f4"):
+        raise BundleError(
+            f"{path}: holds {kind} {shape}; expected float32 (crops, photos) with 1 to {MOST_PHOTOS} photos"
+        )
     if (np.isinf(values) | (np.abs(values) > 1 + ROUNDING)).any():
         raise BundleError(f"{path}: holds numbers that are no similarities; expected -1 to 1, or nan")
     if (np.isnan(values[:, :-1]) & ~np.isnan(values[:, 1:])).any():

@@ -3,45 +3,50 @@
 Knows nothing of sessions. Field numbers are those of onnx.proto (IR version 10).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from facings.errors import BundleError
+from facings.runtime.protobuf_fields import FieldReader
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 MAX_BYTES = 2 << 30
 MAX_DEPTH = 16
-Field = tuple[int, int, int | memoryview]
+NAME_LENGTH = 1000
+# TensorProto.DataType, those that a bundle's ports have.
+ELEMENTS = {1: "float", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 11: "double"}
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output. `element`: type of its numbers; `shape`: None for a side that is dynamic, None in all where it is not
+    told."""
+
+    name: str
+    element: str
+    shape: Shape | None
 
 
 @dataclass
 class GraphFacts:
-    """What an ONNX file says of itself: versions, operators as (domain, name), and whether tensors lie in other files."""
+    """What an ONNX file says of itself: versions, operators as (domain, name), whether tensors lie in other files, its ports."""
 
     ir_version: int = 0
     opsets: dict[str, int] = field(default_factory=dict)
     operators: set[tuple[str, str]] = field(default_factory=set)
     external_data: bool = False
+    inputs: list[Port] = field(default_factory=list)
+    outputs: list[Port] = field(default_factory=list)
 
 
 def read_facts(path: Path) -> GraphFacts:
     """Walk the file, subgraphs and functions included. Raises BundleError for a file that is not ONNX."""
     if path.stat().st_size > MAX_BYTES:
         raise BundleError(f"{path.name}: {path.stat().st_size} bytes; an ONNX file holds at most {MAX_BYTES}")
-    facts = GraphFacts()
     try:
-        for number, _, value in _fields(memoryview(path.read_bytes())):
-            if number == 1 and isinstance(value, int):
-                facts.ir_version = value
-            elif number == 8 and isinstance(value, memoryview):
-                domain, version = _opset(value)
-                facts.opsets[domain] = version
-            elif number == 7 and isinstance(value, memoryview):
-                _walk_graph(value, facts, 0)
-            elif number == 25 and isinstance(value, memoryview):
-                _walk_function(value, facts)
-    except (ValueError, IndexError, UnicodeDecodeError) as fault:
+        facts = _Walk(FieldReader()).model(memoryview(path.read_bytes()))
+    except ValueError as fault:
         raise BundleError(f"{path.name}: not an ONNX file ({fault})") from fault
     if not facts.ir_version or not facts.opsets:
         raise BundleError(f"{path.name}: not an ONNX file (it lacks an IR version or an opset)")
@@ -59,96 +64,117 @@ def check_portable(path: Path) -> GraphFacts:
     return facts
 
 
-def _walk_graph(graph: memoryview, facts: GraphFacts, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise ValueError("graphs nested too deeply")
-    for number, _, value in _fields(graph):
-        if not isinstance(value, memoryview):
-            continue
-        if number == 1:
-            _walk_node(value, facts, depth)
-        elif number == 5:
-            facts.external_data |= _is_external(value)
-        elif number == 15:
-            facts.external_data |= any(_is_external(v) for n, _, v in _fields(value) if n in (1, 2))
+class _Walk:
+    """Collects the facts of one model. Raises ValueError for what is no message, or nested too deeply."""
+
+    def __init__(self, reader: FieldReader) -> None:
+        self.reader, self.facts = reader, GraphFacts()
+
+    def model(self, message: memoryview) -> GraphFacts:
+        facts = self.facts
+        for number, value in self.reader.fields(message):
+            if number == 1 and isinstance(value, int):
+                facts.ir_version = value
+            elif isinstance(value, int):
+                continue
+            elif number == 8:
+                domain, version = self._opset(value)
+                facts.opsets[domain] = version
+            elif number == 7:
+                self._graph(value, 0)
+                self._ports(value)
+            elif number == 20:  # training_info: two graphs
+                for _, graph in self.reader.messages(value, 1, 2):
+                    self._graph(graph, 0)
+            elif number == 25:
+                self._function(value)
+        return facts
+
+    def _graph(self, graph: memoryview, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise ValueError("graphs nested too deeply")
+        for number, value in self.reader.messages(graph, 1, 5, 15):
+            if number == 1:
+                self._node(value, depth)
+            elif number == 5:
+                self._tensor(value)
+            else:
+                self._sparse(value)
+
+    def _function(self, function: memoryview) -> None:
+        for number, value in self.reader.messages(function, 7, 11):
+            if number == 7:
+                self._node(value, 0)
+            else:
+                self._attribute(value, 0)
+
+    def _node(self, node: memoryview, depth: int) -> None:
+        name = domain = ""
+        for number, value in self.reader.messages(node, 4, 5, 7):
+            if number == 4:
+                name = _text(value)
+            elif number == 7:
+                domain = _text(value)
+            else:
+                self._attribute(value, depth)
+        self.facts.operators.add((domain, name))
+
+    def _attribute(self, attribute: memoryview, depth: int) -> None:
+        for number, value in self.reader.messages(attribute, 5, 6, 10, 11, 22, 23):
+            if number in (6, 11):
+                self._graph(value, depth + 1)
+            elif number in (5, 10):
+                self._tensor(value)
+            else:
+                self._sparse(value)
+
+    def _sparse(self, tensor: memoryview) -> None:
+        for _, part in self.reader.messages(tensor, 1, 2):
+            self._tensor(part)
+
+    def _tensor(self, tensor: memoryview) -> None:
+        """External where data_location (14) is anything but DEFAULT (0), or external_data (13) is given."""
+        for number, value in self.reader.fields(tensor):
+            self.facts.external_data |= (number == 14 and value != 0) or number == 13
+
+    def _ports(self, graph: memoryview) -> None:
+        for number, value in self.reader.messages(graph, 11, 12):
+            (self.facts.inputs if number == 11 else self.facts.outputs).append(self._port(value))
+
+    def _port(self, value_info: memoryview) -> Port:
+        name, element, shape = "", "no tensor", None
+        for number, value in self.reader.messages(value_info, 1, 2):
+            if number == 1:
+                name = _text(value)
+                continue
+            for _, tensor in self.reader.messages(value, 1):
+                element, shape = self._tensor_type(tensor)
+        return Port(name, element, shape)
+
+    def _tensor_type(self, message: memoryview) -> tuple[str, Shape | None]:
+        element, shape = 0, None
+        for number, value in self.reader.fields(message):
+            if number == 1 and isinstance(value, int):
+                element = value
+            elif number == 2 and isinstance(value, memoryview):
+                shape = tuple(self._side(side) for _, side in self.reader.messages(value, 1))
+        return ELEMENTS.get(element, f"type {element}"), shape
+
+    def _side(self, dimension: memoryview) -> int | None:
+        sizes = [value for number, value in self.reader.fields(dimension) if number == 1 and isinstance(value, int)]
+        return sizes[-1] if sizes else None
+
+    def _opset(self, record: memoryview) -> tuple[str, int]:
+        domain, version = "", 0
+        for number, value in self.reader.fields(record):
+            if number == 1 and isinstance(value, memoryview):
+                domain = _text(value)
+            elif number == 2 and isinstance(value, int):
+                version = value
+        return domain, version
 
 
-def _walk_node(node: memoryview, facts: GraphFacts, depth: int) -> None:
-    name = domain = ""
-    for number, _, value in _fields(node):
-        if not isinstance(value, memoryview):
-            continue
-        if number == 4:
-            name = bytes(value).decode()
-        elif number == 7:
-            domain = bytes(value).decode()
-        elif number == 5:
-            _walk_attribute(value, facts, depth)
-    facts.operators.add((domain, name))
-
-
-def _walk_attribute(attribute: memoryview, facts: GraphFacts, depth: int) -> None:
-    for number, _, value in _fields(attribute):
-        if not isinstance(value, memoryview):
-            continue
-        if number in (6, 11):
-            _walk_graph(value, facts, depth + 1)
-        elif number in (5, 10):
-            facts.external_data |= _is_external(value)
-
-
-def _walk_function(function: memoryview, facts: GraphFacts) -> None:
-    for number, _, value in _fields(function):
-        if number == 7 and isinstance(value, memoryview):
-            _walk_node(value, facts, 0)
-
-
-def _is_external(tensor: int | memoryview) -> bool:
-    """TensorProto: data_location (14) is EXTERNAL (1), or external_data (13) is given."""
-    if not isinstance(tensor, memoryview):
-        return False
-    return any((number == 14 and value == 1) or number == 13 for number, _, value in _fields(tensor))
-
-
-def _opset(record: memoryview) -> tuple[str, int]:
-    domain, version = "", 0
-    for number, _, value in _fields(record):
-        if number == 1 and isinstance(value, memoryview):
-            domain = bytes(value).decode()
-        elif number == 2 and isinstance(value, int):
-            version = value
-    return domain, version
-
-
-def _fields(message: memoryview) -> Iterator[Field]:
-    """The fields of a protobuf message: number, wire type, and an integer or the bytes."""
-    position = 0
-    while position < len(message):
-        key, position = _varint(message, position)
-        number, wire = key >> 3, key & 7
-        value: int | memoryview
-        if wire == 0:
-            value, position = _varint(message, position)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-            value, position = message[position : position + size], position + size
-        elif wire == 2:
-            size, position = _varint(message, position)
-            value, position = message[position : position + size], position + size
-        else:
-            raise ValueError(f"wire type {wire}")
-        if position > len(message) or number == 0:
-            raise ValueError("a field runs past its message")
-        yield number, wire, value
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    result = shift = 0
-    while shift < 70:
-        byte = message[position]
-        position += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, position
-        shift += 7
-    raise ValueError("a number of more than ten bytes")
+def _text(value: memoryview) -> str:
+    if len(value) > NAME_LENGTH:
+        raise ValueError(f"a name of {len(value)} bytes")
+    return bytes(value).decode()

@@ -12,11 +12,13 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".npy")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with the bundle first, as every verb wants it; a wrong word is a ConfigError that names the nearest valid ones."""
+    """argparse with the bundle first, which nearly every verb wants; a wrong word is a ConfigError that names the nearest
+    valid ones."""
 
-    def __init__(self, prog: str, *, description: str) -> None:
+    def __init__(self, prog: str, *, description: str, bundle: bool = True) -> None:
         super().__init__(prog, description=description)
-        self.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
+        if bundle:
+            self.add_argument("bundle", type=Path, help="the folder that `facings export` wrote")
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see `{self.prog} --help`")

@@ -11,6 +11,8 @@ from facings.errors import DataError
 from facings.runtime.product_codes import checked_gtin, checked_plu, gtin14
 
 SOLD_BY = ("piece", "weight")
+# Levels of a category; what is deeper is a mistake, or made to take time.
+MAX_LEVELS = 32
 Products = Mapping[str, Mapping[str, Any]]
 
 
@@ -57,6 +59,8 @@ def check_details(name: str, entry: Mapping[str, Any]) -> None:
 def category_path(text: str) -> tuple[str, ...]:
     """`Fruit/Apple` → ("Fruit", "Apple"). Raises DataError for an empty name inside."""
     names = tuple(part.strip() for part in text.split("/")) if text.strip() else ()
+    if len(names) > MAX_LEVELS:
+        raise DataError(f"category {text[:40]!r}…: {len(names)} levels; at most {MAX_LEVELS}")
     if not all(names):
         raise DataError(f"category {text!r}: an empty name; expected names from coarse to fine, e.g. Fruit/Apple")
     return names
@@ -65,7 +69,7 @@ def category_path(text: str) -> tuple[str, ...]:
 def paths_of_parents(parents: Mapping[str, str | None]) -> dict[str, tuple[str, ...]]:
     """Path from the root of each category, from a table category → parent (None for a root).
 
-    Raises DataError for a parent that the table lacks, or a cycle.
+    Raises DataError for a parent that the table lacks, a cycle, or more than MAX_LEVELS levels.
     """
     paths: dict[str, tuple[str, ...]] = {}
     for name in parents:
@@ -78,6 +82,8 @@ def paths_of_parents(parents: Mapping[str, str | None]) -> dict[str, tuple[str, 
                     f"category {name!r}: a cycle, {' → '.join([*line, parent])}; one of them needs no parent"
                 )
             line.append(parent)
+            if len(line) > MAX_LEVELS:
+                raise DataError(f"category {name!r}: lies below more than {MAX_LEVELS} levels")
         paths[name] = tuple(reversed(line))
     return paths
 

@@ -1,12 +1,12 @@
 """What happened on a shelf, as objects and as lines of JSON. Knows nothing of how it was noticed."""
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from facings.errors import DataError
+from facings.strict_json import parse, shown
 
 EVENT_SCHEMA = "facings.event/1"
 Box = tuple[float, float, float, float]
@@ -64,15 +64,15 @@ def event_from_json(text: str) -> Event:
     Gone(frame=7, track=3, product_id='milk', box=(0.0, 0.0, 9.0, 9.0))
     """
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as fault:
+        content = parse(text)
+    except ValueError as fault:
         raise DataError(f"not a line of JSON ({fault})") from fault
     found = content.get("schema") if isinstance(content, dict) else type(content).__name__
     if found != EVENT_SCHEMA:
-        raise DataError(f"schema is {found!r}; expected {EVENT_SCHEMA!r}")
+        raise DataError(f"schema is {shown(found)}; expected {EVENT_SCHEMA!r}")
     kind = content.get("event")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise DataError(f"event is {kind!r}; expected one of {', '.join(KINDS)}")
+        raise DataError(f"event is {shown(kind)}; expected one of {', '.join(KINDS)}")
     fields = {name: value for name, value in content.items() if name not in ("schema", "event")}
     try:
         for name in {"box", "before"} & set(fields):
@@ -94,7 +94,7 @@ def to_lines(events: Iterable[Event]) -> str:
 
 
 def _box(values: Any) -> Box:
+    if not isinstance(values, list) or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+        raise ValueError(f"box is {shown(values)}; expected four numbers")
     x1, y1, x2, y2 = (float(value) for value in values)
-    if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        raise ValueError(f"box {values}: not finite")
     return x1, y1, x2, y2

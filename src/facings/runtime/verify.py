@@ -13,8 +13,13 @@ from numpy.typing import NDArray
 
 from facings.boxes import iou
 from facings.errors import BundleError, FacingsError
+from facings.runtime.array_file import read_array
 from facings.runtime.bundle import Bundle, read_json, safe_member
+from facings.runtime.gallery import gallery_folder
+from facings.runtime.gallery_history import check
 from facings.runtime.recognizer import Recognizer
+from facings.runtime.signature import PublicKey, state
+from facings.strict_json import shown
 from facings.structures import Decision
 
 Arrays = dict[str, NDArray[Any]]
@@ -25,6 +30,8 @@ STAGE_ARRAYS = ("pixels", "transform", "prototypes", "crops", "embeddings", "sim
 SAME_PLACE = 0.5
 # What a detector with masks or attributes tells of each box: compared between twins, as corners are.
 OF_BOXES = ("coefficients", "attributes")
+STAGES = ("image", *STAGE_ARRAYS, *OF_BOXES, "boxes", "scores", "labels", "crop_boxes", "items")
+MAX_SAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -36,20 +43,30 @@ class Check:
     detail: str
 
 
-def verify(path: Path | str, *, threads: int | None = None) -> list[Check]:
+def verify(
+    path: Path | str,
+    *,
+    threads: int | None = None,
+    require_key: PublicKey | Path | str | None = None,
+    signed_gallery: bool = False,
+) -> list[Check]:
     """Every check of a bundle in turn; those after a failed structural one are not run.
 
     Structure, checksums, schema, operators and gallery; graph signatures; every golden sample, stage by stage, at every
-    precision that the bundle has.
+    precision that the bundle has. `require_key`, `signed_gallery`: as in `Bundle.open`.
     """
     try:
-        bundle = Bundle.open(path, precision="float32")
+        bundle = Bundle.open(path, precision="float32", require_key=require_key, signed_gallery=signed_gallery)
     except FacingsError as fault:
         return [Check("checksums, schema, operators", False, str(fault))]
     graphs = bundle.manifest["graphs"]
     operators = f"{len(graphs)} graphs of standard operators, opset {max(g['opset'] for g in graphs.values())}"
     checks = [Check("checksums, schema, operators", True, f"{bundle.name}: {operators}")]
+    if said := state(bundle.path, checked=require_key is not None):
+        checks.append(Check("signature", True, said))
     try:
+        if (gallery_folder(bundle.path) / "CURRENT").is_file():
+            checks.append(_history(gallery_folder(bundle.path)))
         recognizer = Recognizer(bundle, threads=threads)
         checks.append(_signatures(recognizer))
         gallery = recognizer.gallery
@@ -79,8 +96,7 @@ def golden_checks(recognizer: Recognizer) -> list[Check]:
     if entry is None:
         return [Check("golden samples", False, "the bundle has none; export it again")]
     index_path = bundle.path / entry["file"]
-    index = read_json(index_path, "facings.golden", 1)
-    kept = index if precision == "float32" else index.get("precisions", {}).get(precision, {"samples": []})
+    index, kept = golden_index(index_path, precision)
     if not kept["samples"]:
         which = "" if precision == "float32" else f" of {precision}"
         return [Check("golden samples", False, f"{index_path}: lists no samples{which}; export the bundle again")]
@@ -88,16 +104,53 @@ def golden_checks(recognizer: Recognizer) -> list[Check]:
     mark = "" if precision == "float32" else f", {precision}"
     checks = []
     for sample in kept["samples"]:
-        golden = {
-            stage: np.load(safe_member(index_path.parent, name), allow_pickle=False)
-            for stage, name in sample["arrays"].items()
-        }
+        golden = golden_arrays(index_path, sample)
         decided = sample["decision"] if index.get("gallery_version") == _gallery_version(recognizer) else None
-        faults = compare(recognizer, golden, tolerances, decided)
+        try:
+            faults = compare(recognizer, golden, tolerances, decided)
+        except (KeyError, TypeError, ValueError, IndexError) as fault:
+            raise BundleError(f"{index_path}: sample {sample['name']} does not fit the graphs ({fault!r})") from fault
         stages = ", ".join(name for name in golden if name != "image")
         detail = "; ".join(faults) or f"{stages}{'' if decided is None else ', decision'} agree"
         checks.append(Check(f"golden sample {sample['name']}{mark}", not faults, detail))
     return checks
+
+
+def golden_index(path: Path, precision: str = "float32") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The content of golden/index.json, and the part of a precision: `samples` (`name`, `arrays`, `decision`), and where there
+    are any `tolerances`. Raises BundleError for a field that is missing or of a wrong type."""
+    index = read_json(path, "facings.golden", 1)
+    parts = index.get("precisions", {})
+    kept = index if precision == "float32" else parts.get(precision, {}) if isinstance(parts, dict) else None
+    samples = kept.get("samples", []) if isinstance(kept, dict) else None
+    if not isinstance(samples, list) or len(samples) > MAX_SAMPLES:
+        raise BundleError(f"{path}: the samples of {precision} are no list of at most {MAX_SAMPLES}")
+    for sample in samples:
+        named = isinstance(sample, dict) and isinstance(sample.get("name"), str)
+        if not named or not isinstance(sample.get("arrays"), dict) or not isinstance(sample.get("decision"), dict):
+            raise BundleError(f"{path}: a sample is {shown(sample)}; expected name, arrays and decision")
+        if "image" not in sample["arrays"] or not set(sample["arrays"]) <= set(STAGES):
+            raise BundleError(f"{path}: a sample has {shown(sorted(sample['arrays']))}; known are {', '.join(STAGES)}")
+    limits = kept.get("tolerances", {}) if kept else {}
+    right = isinstance(limits, dict) and all(type(value) in (int, float) and value >= 0 for value in limits.values())
+    if not right or (samples and not limits):
+        raise BundleError(f"{path}: tolerances are {shown(limits)}; expected a number for each stage")
+    return index, {"samples": samples, "tolerances": limits}
+
+
+def golden_arrays(index_path: Path, sample: dict[str, Any]) -> Arrays:
+    """The tensors of a sample by stage. Raises BundleError for a file that is none, or a picture that is none."""
+    golden: Arrays = {}
+    for stage, name in sample["arrays"].items():
+        path = safe_member(index_path.parent, name)
+        try:
+            golden[stage] = read_array(path)
+        except (ValueError, OSError) as fault:
+            raise BundleError(f"{path}: {fault}") from fault
+    image = golden["image"]
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise BundleError(f"{index_path}: sample {sample['name']} has a picture {image.dtype} {image.shape}")
+    return golden
 
 
 def compare(
@@ -196,6 +249,13 @@ def decision_agreement(first: Decision, second: Decision) -> tuple[int, int]:
         overlaps[row, :] = overlaps[:, column] = 0.0
         agreeing += 1
     return agreeing, items
+
+
+def _history(folder: Path) -> Check:
+    """Opening a bundle reads the version in force; here every byte of those before it is read too."""
+    found = check(folder)
+    faults = [f"{version}: {said}" for version, said in found if said != "sound"]
+    return Check("gallery history", not faults, "; ".join(faults) or f"{len(found)} versions sound")
 
 
 def _signatures(recognizer: Recognizer) -> Check:
