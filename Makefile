@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # What pip installed is remembered by the files that decide it, so that a second run starts at once.
 STAMP := $(VENV)/.installed
 
-.PHONY: setup quickstart test test-slow lint clean
+.PHONY: setup quickstart notebooks test test-slow lint clean
 
 setup: $(STAMP)
 
@@ -16,6 +16,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 quickstart: $(STAMP)
 	$(BIN)/python scripts/quickstart.py
+
+# Of the newest quickstart; what they show is kept in logs/notebooks.
+notebooks: $(STAMP)
+	$(BIN)/python scripts/notebooks.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -1,0 +1,197 @@
+"""A finished run, opened for a notebook: what was asked, what was answered, what is true. Draws and judges nothing."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+
+from facings.analysis.comparison import Kind, PicturePair, has_masks, pair_pictures
+from facings.analysis.confusions import AnsweredFrame
+from facings.benchmark.turnover_data import Embeddings, embed_rows
+from facings.commands.analyze_chain import answered, catalogue, read_decisions
+from facings.commands.inspect import find_source, read_predictions, read_run
+from facings.data.coco import CocoTable, read_coco
+from facings.data.doctor.sources import Dataset, find_card, licence_text, open_dataset, read_raw
+from facings.data.tables import RecognitionRow, read_recognition_table
+from facings.errors import ConfigError, DataError
+from facings.runtime.bundle import Bundle
+from facings.runtime.images import read_image
+from facings.runtime.recognizer import Recognizer
+
+NOT_GIVEN = {"annotations": None, "images": None, "class_agnostic": None}
+
+
+def project_home() -> Path:
+    """Where relative paths of a run's configuration start: the nearest folder upwards that holds `pyproject.toml`, else here."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
+
+
+def folders_of(pattern: str) -> list[Path]:
+    """The folder of that name, or those that fit a pattern such as `logs/quickstart/*/benchmark`, by name: run folders are named
+    by time, so that the newest comes last.
+
+    Raises ConfigError where there is none.
+    """
+    path = Path(pattern)
+    if path.is_dir():
+        return [path]
+    found = sorted(p for p in Path(path.anchor).glob(str(path.relative_to(path.anchor))) if p.is_dir())
+    if not found:
+        raise ConfigError(
+            f"{pattern}: no such folder; run `make quickstart` first, or set FACINGS_RUN=FOLDER of a finished run"
+        )
+    return found
+
+
+def newest(pattern: str) -> Path:
+    """The last of `folders_of`."""
+    return folders_of(pattern)[-1]
+
+
+@dataclass(frozen=True)
+class DetectorRun:
+    """Any run that left predictions: of train, evaluate, or benchmark."""
+
+    folder: Path
+    table: CocoTable
+    truth: Mapping[str, Any]
+    predictions: list[dict[str, Any]]
+
+    @cached_property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What can be laid over each other."""
+        return ("boxes", "masks") if has_masks(self.truth, self.predictions) else ("boxes",)
+
+    @cached_property
+    def pairs(self) -> list[PicturePair]:
+        """Truth and detections picture by picture."""
+        return pair_pictures(self.truth, self.predictions)
+
+    def read(self, picture: Any) -> NDArray[np.uint8]:
+        """Pixels (H, W, 3) of a picture: its id, its file's name, or what was judged of it."""
+        asked = picture.pair.image_id if hasattr(picture, "pair") else picture
+        return read_image(next(i.path for i in self.table.images if asked in (i.image_id, i.path.name)))
+
+
+def open_detector(folder: Path) -> DetectorRun:
+    """Raises ConfigError or DataError as `facings inspect` does."""
+    config = read_run(folder)
+    where = find_source(OmegaConf.create(NOT_GIVEN), config, folder)
+    table = read_coco(where.annotations, where.images, class_agnostic=where.class_agnostic)
+    predictions = read_predictions(folder, None)
+    if where.class_agnostic:
+        predictions = [{**prediction, "category_id": 1} for prediction in predictions]
+    return DetectorRun(folder, table, table.ground_truth(), predictions)
+
+
+@dataclass(frozen=True)
+class ChainRun:
+    """A run of `facings benchmark protocol=frames`. `content`: its benchmark.json; `enrolled`: products, None where the bundle is
+    not there; `categories`: product → path from coarse to fine."""
+
+    folder: Path
+    table: CocoTable
+    frames: list[AnsweredFrame]
+    enrolled: frozenset[str] | None
+    categories: Mapping[str, tuple[str, ...]]
+    content: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+    def read(self, name: str) -> NDArray[np.uint8]:
+        """Pixels (H, W, 3) of a picture by its file's name."""
+        return read_image(next(image.path for image in self.table.images if image.path.name == name))
+
+    def bundle(self) -> Bundle:
+        """Raises BundleError where it is gone or damaged."""
+        return Bundle.open(str(self.config["bundle"]))
+
+
+def open_chain(folder: Path) -> ChainRun:
+    """Raises ConfigError for another kind of run, DataError for damaged files."""
+    config = read_run(folder)
+    if not (folder / "decisions.jsonl").is_file() or not (folder / "benchmark.json").is_file():
+        raise ConfigError(
+            f"{folder}: holds no decisions.jsonl and benchmark.json; give a run of facings benchmark protocol=frames"
+        )
+    where = find_source(OmegaConf.create(NOT_GIVEN), config, folder)
+    table = read_coco(where.annotations, where.images, class_agnostic=where.class_agnostic)
+    images = {image.path.name: image for image in table.images}
+    decisions = read_decisions(folder / "decisions.jsonl")
+    if strange := [name for name, _ in decisions if name not in images]:
+        raise DataError(f"{folder / 'decisions.jsonl'}: tells of {strange[0]}, which {table.source} does not list")
+    unknown = frozenset(str(name) for name in (config.get("data") or {}).get("unknown_products") or ())
+    enrolled, categories = catalogue(config.get("bundle"), decisions, table)
+    frames = [answered(images[name], decision, unknown, enrolled, categories) for name, decision in decisions]
+    content = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+    return ChainRun(folder, table, frames, enrolled, categories, content, config)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The crops of a recognition table, embedded by a bundle: `rows` in the order of `data`, whose `enrol` marks gallery photos."""
+
+    rows: tuple[RecognitionRow, ...]
+    data: Embeddings
+
+    @cached_property
+    def products(self) -> tuple[str, ...]:
+        return tuple(sorted({row.product_id for row in self.rows}))
+
+    def side(self, *, enrol: bool) -> tuple[NDArray[np.float32], NDArray[np.int64], list[RecognitionRow]]:
+        """Vectors (N, D), the place of each one's product in `products`, and its row: of gallery photos, or of queries."""
+        chosen = np.flatnonzero(self.data.enrol == enrol)
+        number = {product: place for place, product in enumerate(self.products)}
+        rows = [self.rows[place] for place in chosen.tolist()]
+        return self.data.vectors[chosen], np.array([number[row.product_id] for row in rows], np.int64), rows
+
+
+def embed_crops(run: ChainRun, *, most: int = 1500) -> Crops:
+    """Gallery photos and queries of the run's recognition table, by its bundle through ONNX Runtime; of more than `most` queries
+    every n-th. Raises ConfigError for a run that was asked about no table."""
+    asked = run.config.get("recognition") or {}
+    if not asked.get("table"):
+        raise ConfigError(f"{run.folder}: was asked about no recognition.table; its crops cannot be embedded")
+    table = read_recognition_table(Path(str(asked["table"])))
+    gallery = table.select(split=asked.get("split"), role="gallery")
+    queries = table.select(split=asked.get("split"), role=asked.get("role"))
+    rows = (*gallery, *queries[:: -(-len(queries) // most)])
+    data = embed_rows(Recognizer(run.bundle()), rows)
+    enrol = np.array([row.role == "gallery" for row in rows])
+    return Crops(rows, Embeddings(data.vectors, data.product, enrol, data.categories))
+
+
+def halves(rows: Sequence[RecognitionRow]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Places of the crops in the first and in the second half of the pictures, by path, and (N,) the picture of each: what
+    stands for two weeks where nobody noted the time."""
+    pictures = sorted({row.path for row in rows})
+    number = {path: place for place, path in enumerate(pictures)}
+    own = np.array([number[row.path] for row in rows], np.int64)
+    return np.flatnonzero(own < len(pictures) / 2), np.flatnonzero(own >= len(pictures) / 2), own
+
+
+def open_data(folder: Path) -> Dataset:
+    """The dataset that a run was trained or tested on, or the dataset's folder itself. Raises ConfigError or DataError."""
+    if not (folder / "config.yaml").is_file():
+        return open_dataset(folder)
+    data = read_run(folder).get("data") or {}
+    parts = [part for part in (data, *data.values()) if isinstance(part, Mapping) and part.get("annotations")]
+    files = list(dict.fromkeys((str(part["annotations"]), str(part["images"])) for part in parts))
+    if not files:
+        raise ConfigError(f"{folder}: its configuration names no pictures with boxes; give the folder of the dataset")
+    home = Path(files[0][0]).parent
+    try:
+        whole = open_dataset(home)
+    except DataError:
+        whole = Dataset(home.name)
+    # The folder's own splits, where they are all that the run has seen; else those of the run, wherever they lie.
+    if {split.source.resolve() for split in whole.splits} >= {Path(source).resolve() for source, _ in files}:
+        return whole
+    splits = tuple(read_raw(source, images) for source, images in files)
+    return Dataset(home.name, splits, (), find_card(home.name, home), licence_text(home))
