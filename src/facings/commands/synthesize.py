@@ -15,6 +15,8 @@ from facings.benchmark.record import cores
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
 from facings.data.synthetic.dataset import SPLITS, Parameters, synthesize
+from facings.data.synthetic.parameters import SequenceParameters
+from facings.data.synthetic.sequence import SPLIT as SEQUENCE
 from facings.errors import ConfigError
 
 
@@ -26,12 +28,12 @@ def run(cfg: DictConfig) -> Path:
     if not name or not all(c.isalnum() or c in "._-" for c in name) or name[0] == ".":
         raise ConfigError(f"name={name!r}: expected letters, digits and any of ._-; it becomes a folder's name")
     folder = Path(cfg.paths.data_dir) / "synthetic" / name
-    settings = {field.name: cfg[field.name] for field in fields(Parameters)}
-    parameters = Parameters(**settings | {"products_per_scene": _counts(cfg.products_per_scene)})
+    parameters = parameters_of(cfg)
+    total = frames_of(parameters)
     workers = int(cfg.workers) if cfg.workers is not None else cores()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("scenes", total=parameters.train_scenes + parameters.val_scenes)
+        task = progress.add_task("scenes", total=total)
         made = synthesize(
             folder,
             parameters,
@@ -39,13 +41,52 @@ def run(cfg: DictConfig) -> Path:
             workers=workers,
             advance=lambda: progress.advance(task),
         )
-        progress.update(task, completed=parameters.train_scenes + parameters.val_scenes)
+        progress.update(task, completed=total)
     files = json.loads((folder / "synthesize.json").read_text(encoding="utf-8"))["files"]
     write_environment(run_folder(cfg), seed=parameters.seed, data=files, command=command_line("synthesize"))
     console.print(summary(folder))
     did = f"made in {time.monotonic() - start:.0f} s" if made else "there already with these settings: nothing was made"
     console.print(f"data: {folder} ({did})")
     return folder
+
+
+def parameters_of(cfg: DictConfig) -> Parameters:
+    """The settings as parameters. Raises ConfigError for a value of the wrong kind."""
+    settings = {field.name: cfg[field.name] for field in fields(Parameters)}
+    settings["products_per_scene"] = _counts(cfg.products_per_scene)
+    settings["cameras"] = _names("cameras", cfg.cameras)
+    settings["resolution"] = _sides(cfg.resolution)
+    settings |= {name: None if cfg[name] is None else str(cfg[name]) for name in ("cutouts", "cutout_images")}
+    wanted = {field.name: cfg.sequence[field.name] for field in fields(SequenceParameters)}
+    wanted["cameras"] = _names("sequence.cameras", cfg.sequence.cameras) or ()
+    settings["sequence"] = SequenceParameters(**wanted) if cfg.sequence.frames else None
+    return Parameters(**settings)
+
+
+def frames_of(parameters: Parameters) -> int:
+    """How many pictures of shelves the set has."""
+    sequence = parameters.sequence
+    return (
+        parameters.train_scenes + parameters.val_scenes + (sequence.frames * len(sequence.cameras) if sequence else 0)
+    )
+
+
+def _names(setting: str, value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = list(value) if isinstance(value, ListConfig) else [value]
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{setting}={value}: expected names of cameras, as [overhead, oblique]")
+    return tuple(names)
+
+
+def _sides(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    sides = list(value) if isinstance(value, ListConfig) else []
+    if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) for side in sides):
+        raise ConfigError(f"resolution={value}: expected [width, height] in pixels, as [640, 480] or [3840, 2160]")
+    return sides[0], sides[1]
 
 
 def _counts(value: Any) -> tuple[int, ...] | None:
@@ -59,9 +100,11 @@ def _counts(value: Any) -> tuple[int, ...] | None:
 
 
 def summary(folder: Path) -> Table:
-    """Frames, objects and products of each split."""
+    """Frames, objects and products of each split; of a sequence, too."""
     table = Table("split", "scenes", "objects", "a scene", "packaged", "produce", "products", title=str(folder))
-    for split in SPLITS:
+    for split in (*SPLITS, SEQUENCE):
+        if not (folder / f"instances_{split}.json").is_file():
+            continue
         content = json.loads((folder / f"instances_{split}.json").read_text(encoding="utf-8"))
         objects = content["annotations"]
         produce = sum(entry["category_id"] == 2 for entry in objects)

@@ -152,14 +152,24 @@ def test_what_is_there_is_used_or_refused(made: Path, tmp_path: Path) -> None:
     assert synthesize(tmp_path / "set", small, overwrite=True) is True
 
 
-def test_a_fault_in_the_middle_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_in_the_middle_leaves_no_half_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was drawn stays aside, hidden, for the next call; it goes once the set is whole."""
+    small = tiny_parameters(train_scenes=1, val_scenes=1)
+
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("facings.data.synthetic.dataset.write_recognition_table", full)
-    with pytest.raises(OSError, match="No space left"):
-        synthesize(tmp_path / "set", tiny_parameters(train_scenes=1, val_scenes=1))
-    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as patched:
+        patched.setattr("facings.data.synthetic.dataset.write_recognition_table", full)
+        with pytest.raises(OSError, match="No space left"):
+            synthesize(tmp_path / "set", small)
+    assert [path.name for path in tmp_path.iterdir()] == [".set.shards"]
+    with pytest.raises(ConfigError, match="an interrupted call had seed=0, asked is seed=4; finish it with its own"):
+        synthesize(tmp_path / "set", tiny_parameters(train_scenes=1, val_scenes=1, seed=4))
+    before = (tmp_path / ".set.shards" / "images" / "train" / "000000.jpg").stat().st_mtime_ns
+    assert synthesize(tmp_path / "set", small) is True
+    assert (tmp_path / "set" / "images" / "train" / "000000.jpg").stat().st_mtime_ns == before
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 @pytest.mark.parametrize("change", [{"products": 2}, {"gaps": 1.5}, {"image_size": 10}, {"val_scenes": 0}])

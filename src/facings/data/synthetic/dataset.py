@@ -1,88 +1,39 @@
 """A synthetic dataset on disk: frames, COCO truth, packshots, enrolment photos, recognition table, taxonomy.
 
-Knows nothing of training. The same parameters give the same files: every frame has a seed of its own, so that the number
-of workers changes nothing.
+Knows nothing of training. The same parameters give the same files: every frame has a seed of its own, so that neither the
+number of workers nor an interruption changes anything.
 """
 
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
-from io import BytesIO
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
+import PIL
+import scipy
 
 from facings.data.synthetic.camera import CAMERAS
-from facings.data.synthetic.planogram import plan, plan_crowded
-from facings.data.synthetic.products import Product, assortment
-from facings.data.synthetic.renderer import Renderer, Scene
+from facings.data.synthetic.joining import drawn_crops, write_coco
+from facings.data.synthetic.parameters import Parameters as Parameters
+from facings.data.synthetic.parameters import difference
+from facings.data.synthetic.scenes import SPLITS as SPLITS
+from facings.data.synthetic.scenes import Scenes, cameras_of, cutouts_of, divide, forget, goods_of, renderer_of
+from facings.data.synthetic.sequence import SPLIT as SEQUENCE
+from facings.data.synthetic.sequence import SequenceFrames, timeline_of
+from facings.data.synthetic.shards import Source, read_shards, write_shards
+from facings.data.synthetic.views import write_views
 from facings.data.tables import RecognitionRow, Role, write_recognition_table
 from facings.data.taxonomy import taxonomy_content
 from facings.errors import ConfigError, DataError
-from facings.files import atomic_folder, sha256
+from facings.files import atomic_folder, atomic_write, sha256
 
 SCHEMA = "facings.synthetic/1"
-SPLITS = ("train", "val")
-CATEGORIES = ("packaged", "produce")
-PACKSHOT_SIZE = 256
-PHOTO_SIZE = 192
-# A crowded frame's products need so many pixels of its side each: smaller, they could not be outlined.
-LEAST_PITCH = 14
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """What decides the content. Shares are 0–1.
-
-    `new_share`: of the products are only in the validation frames: goods that came after training. `min_visibility`:
-    pieces that show less are not labelled; `query_visibility`: those that show less are neither trained nor asked about
-    by product. `products_per_scene`: null leaves it to chance how many products a frame holds, some 20 to 60; else about so
-    many, from a wider wall; of several values each scene takes the next.
-    """
-
-    train_scenes: int
-    val_scenes: int
-    products: int
-    produce_share: float
-    new_share: float
-    image_size: int
-    misplaced: float
-    gaps: float
-    min_visibility: float
-    query_visibility: float
-    enrol_photos: int
-    crops_per_product: int
-    queries_per_product: int
-    seed: int
-    products_per_scene: tuple[int, ...] | None = None
-
-    def record(self) -> dict[str, Any]:
-        """For JSON; what is null is left out."""
-        content = {name: value for name, value in asdict(self).items() if value is not None}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in content.items()}
-
-    def check(self) -> None:
-        """Raise ConfigError for a value out of its range."""
-        least = {"train_scenes": 1, "val_scenes": 1, "products": 4, "image_size": 96, "enrol_photos": 0}
-        least |= {"crops_per_product": 2, "queries_per_product": 1, "seed": 0}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ConfigError(f"{name}={getattr(self, name)}: expected {low} or more")
-        for name in ("produce_share", "new_share", "misplaced", "gaps", "min_visibility", "query_visibility"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name}={getattr(self, name)}: expected a share from 0 to 1")
-        most = (self.image_size // LEAST_PITCH) ** 2
-        for count in self.products_per_scene or ():
-            if not 1 <= count <= most:
-                raise ConfigError(
-                    f"products_per_scene={count}: expected 1 to {most} at image_size={self.image_size}; "
-                    "more need larger frames"
-                )
+# What draws: shards of other versions are not mixed.
+DRAWERS = {module.__name__: module.__version__ for module in (np, cv2, PIL, scipy)}
 
 
 def synthesize(
@@ -95,43 +46,118 @@ def synthesize(
 ) -> bool:
     """Write the dataset to `folder`, whole or not at all. Returns False where it is there already, unchanged.
 
-    Raises ConfigError for parameters out of range, or where the folder holds something else and `overwrite` is false.
+    What was drawn before an interruption lies in `.NAME.shards` beside it and is used by the next call with the same
+    parameters. Raises ConfigError for parameters out of range, or where the folder (or what was begun) is something else and
+    `overwrite` is false.
     """
     parameters.check()
+    if parameters.cutouts is not None:
+        forget()
+        timeline_of.cache_clear()
     if not overwrite and folder.exists() and any(folder.iterdir()):
         _same_or_refuse(folder, parameters)
         return False
-    products = assortment(parameters.products, produce_share=parameters.produce_share, seed=parameters.seed)
-    trained, _ = divide(products, parameters)
+    work = folder.with_name(f".{folder.name}.shards")
+    _begin(work, parameters, overwrite)
+    sources: list[Source] = [Scenes(parameters, split) for split in SPLITS]
+    if parameters.sequence is not None:
+        sources.append(SequenceFrames(parameters))
+    write_shards(sources, work, workers=workers, advance=advance)
     with atomic_folder(folder, replace=True) as beside:
-        rows: list[RecognitionRow] = []
-        for split in SPLITS:
-            shown = trained if split == "train" else products
-            scenes = _scenes(parameters, shown, split, workers)
-            rows += _write_split(beside, split, scenes, parameters, advance)
-        rows += _write_views(beside, products, {p.product_id for p in trained}, parameters)
-        write_recognition_table(rows, beside / "recognition.csv")
-        taxonomy = taxonomy_content({p.product_id: p.taxonomy() for p in products})
-        _write_json(beside / "taxonomy.json", taxonomy)
-        names = [f"instances_{split}.json" for split in SPLITS] + ["recognition.csv", "taxonomy.json"]
-        record = {
-            "schema": SCHEMA,
-            "parameters": parameters.record(),
-            "new_products": sorted({p.product_id for p in products} - {p.product_id for p in trained}),
-            "cameras": [camera.camera_id for camera in CAMERAS],
-            "files": {name: sha256(beside / name) for name in names},
-        }
-        _write_json(beside / "synthesize.json", record)
+        _join(work, beside, sources, parameters)
+        # Last: until here a fault leaves the pictures where the next call finds them.
+        (work / "images").rename(beside / "images")
+    shutil.rmtree(work)
     return True
 
 
-def divide(products: Sequence[Product], parameters: Parameters) -> tuple[tuple[Product, ...], tuple[Product, ...]]:
-    """The products that are trained, and the new ones that only validation shows; both keep two products or more."""
-    rng = np.random.default_rng([parameters.seed, 2])
-    count = min(round(len(products) * parameters.new_share), len(products) - 2)
-    new = set(rng.permutation(len(products))[:count].tolist())
-    trained = tuple(p for index, p in enumerate(products) if index not in new)
-    return trained, tuple(p for index, p in enumerate(products) if index in new)
+def _join(work: Path, beside: Path, sources: list[Source], parameters: Parameters) -> None:
+    """Everything but the pictures."""
+    products = goods_of(parameters)
+    trained, new = divide(products, parameters)
+    category = {product.product_id: product.category for product in products}
+    rows: list[RecognitionRow] = []
+    for source in sources:
+        _write_truth(work, beside, source, parameters)
+        limit = parameters.crops_per_product if source.split == "train" else parameters.queries_per_product
+        rows += _crops(work, beside, source, parameters, limit, category)
+    seed, photos = parameters.seed, parameters.enrol_photos
+    ids = {p.product_id for p in trained}
+    views = write_views(beside, products, ids, renderer_of(parameters), photos=photos, seed=seed)
+    rows += views
+    if parameters.sequence:
+        rows += [replace(row, split=SEQUENCE) for row in views if row.role == "gallery"]
+    write_recognition_table(rows, beside / "recognition.csv")
+    _write_json(beside / "taxonomy.json", taxonomy_content({p.product_id: p.taxonomy() for p in products}))
+    names = [f"instances_{source.split}.json" for source in sources] + ["recognition.csv", "taxonomy.json"]
+    names += ["events.jsonl"] if parameters.sequence else []
+    record = {
+        "schema": SCHEMA,
+        "parameters": parameters.record(),
+        "new_products": sorted(p.product_id for p in new),
+        "cameras": list(parameters.cameras or (camera.camera_id for camera in CAMERAS)),
+        "files": {name: sha256(beside / name) for name in names},
+        **_cutouts(parameters),
+    }
+    _write_json(beside / "synthesize.json", record)
+
+
+def _write_truth(work: Path, beside: Path, source: Source, parameters: Parameters) -> None:
+    path = beside / f"instances_{source.split}.json"
+    description = f"synthetic shelves, {source.split}"
+    sequence = parameters.sequence if source.split == SEQUENCE else None
+    names = sequence.cameras if sequence else parameters.cameras
+    more = {"cameras": cameras_of(parameters, names)} if names else {}
+    write_coco(path, lambda: read_shards(source, work), description=description, more=more)
+    if sequence:
+        lines = (json.dumps(event) + "\n" for event in timeline_of(parameters).record())
+        atomic_write(beside / "events.jsonl", "".join(lines))
+
+
+def _crops(
+    work: Path, beside: Path, source: Source, parameters: Parameters, limit: int, category: dict[str, tuple[str, ...]]
+) -> Iterator[RecognitionRow]:
+    """The rows of a split's frames, at most `limit` a product."""
+    role: Role = "train" if source.split == "train" else "query"
+    home = beside / "images" / source.split
+    drawn = drawn_crops(
+        lambda: read_shards(source, work),
+        visibility=parameters.query_visibility,
+        limit=limit,
+        seed=parameters.seed,
+    )
+    for name, entry in drawn:
+        product, (x, y, width, height) = entry["product_id"], entry["bbox"]
+        box = (x, y, width, height)
+        yield RecognitionRow(home / name, product, source.split, role, category[product], box, entry["camera_id"])
+
+
+def _cutouts(parameters: Parameters) -> dict[str, str]:
+    """Checksum of the real goods, where there are any."""
+    cutouts = cutouts_of(parameters)
+    return {"cutouts": cutouts.checksum} if cutouts else {}
+
+
+def _begin(work: Path, parameters: Parameters, overwrite: bool) -> None:
+    """Make the folder of the shards, or take the one that an interrupted call left."""
+    path = work / "begun.json"
+    begun = {"parameters": parameters.record(), "versions": DRAWERS, **_cutouts(parameters)}
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:
+            found = {}
+        if found == begun:
+            return
+        changed = difference(found.get("parameters", {}), parameters)
+        if changed and not overwrite:
+            raise ConfigError(
+                f"{work}: an interrupted call had {changed[0]}={changed[1]}, asked is {changed[0]}={changed[2]}; finish it "
+                "with its own settings, choose another name, or give it up with --overwrite"
+            )
+    if work.exists():
+        shutil.rmtree(work)
+    atomic_write(path, json.dumps(begun) + "\n")
 
 
 def _same_or_refuse(folder: Path, parameters: Parameters) -> None:
@@ -141,141 +167,19 @@ def _same_or_refuse(folder: Path, parameters: Parameters) -> None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = content["parameters"]
-        changed = [name for name, digest in content["files"].items() if sha256(folder / name) != digest]
+        altered = [name for name, digest in content["files"].items() if sha256(folder / name) != digest]
     except (json.JSONDecodeError, KeyError, OSError) as fault:
         raise DataError(f"{path}: damaged ({fault}); make the set anew with --overwrite") from fault
+    if altered:
+        raise DataError(f"{folder / altered[0]}: changed since it was made; make the set anew with --overwrite")
+    if content.get("cutouts") not in (None, _cutouts(parameters).get("cutouts")):
+        raise DataError(f"{folder}: its cut-outs changed since it was made; choose another name, or --overwrite")
+    changed = difference(found, parameters)
     if changed:
-        raise DataError(f"{folder / changed[0]}: changed since it was made; make the set anew with --overwrite")
-    wanted = parameters.record()
-    for name in [field.name for field in fields(Parameters)]:
-        if found.get(name) != wanted.get(name):
-            raise ConfigError(
-                f"{folder}: was made with {name}={found.get(name)}, asked is {name}={wanted.get(name)}; "
-                "choose another name, or --overwrite"
-            )
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What a worker needs for one frame."""
-
-    parameters: Parameters
-    products: tuple[Product, ...]
-    split: str
-    index: int
-
-
-def _scenes(parameters: Parameters, products: Sequence[Product], split: str, workers: int) -> Iterator[Scene]:
-    count = parameters.train_scenes if split == "train" else parameters.val_scenes
-    tasks = [_Task(parameters, tuple(products), split, index) for index in range(count)]
-    if workers <= 1:
-        yield from map(_render, tasks)
-        return
-    # Spawned, not forked: a forked copy of a program with threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_render, tasks, chunksize=8)
-
-
-_renderers: dict[int, Renderer] = {}
-
-
-def _render(task: _Task) -> Scene:
-    cv2.setNumThreads(1)
-    p = task.parameters
-    # Artwork is the same for every frame: each process draws it once.
-    renderer = _renderers.setdefault(p.image_size, Renderer(p.image_size))
-    rng = np.random.default_rng([p.seed, 3 + SPLITS.index(task.split), task.index])
-    # A camera sees a part of the shop: a third to all of the goods.
-    share = float(rng.uniform(0.34, 1.0))
-    shown = rng.permutation(len(task.products))[: max(4, round(len(task.products) * share))]
-    goods = [task.products[i] for i in sorted(shown.tolist())]
-    if p.products_per_scene is None:
-        wall = plan(goods, rng, misplaced=p.misplaced, gaps=p.gaps)
-    else:
-        count = p.products_per_scene[task.index % len(p.products_per_scene)]
-        wall = plan_crowded(goods, rng, count=count, misplaced=p.misplaced, gaps=p.gaps)
-    camera = CAMERAS[task.index % len(CAMERAS)]
-    return renderer.scene(wall, camera, rng, min_visibility=p.min_visibility)
-
-
-def _write_split(
-    beside: Path, split: str, scenes: Iterator[Scene], parameters: Parameters, advance: Callable[[], None]
-) -> list[RecognitionRow]:
-    """Frames and COCO JSON; returns the recognition rows of the split, at most so many a product."""
-    home = beside / "images" / split
-    home.mkdir(parents=True)
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    rows: list[RecognitionRow] = []
-    role: Role = "train" if split == "train" else "query"
-    size = parameters.image_size
-    for number, scene in enumerate(scenes):
-        path = home / f"{number:06d}.jpg"
-        path.write_bytes(scene.jpeg)
-        camera = scene.camera.camera_id
-        images.append({"id": number + 1, "file_name": path.name, "width": size, "height": size, "camera_id": camera})
-        for seen in scene.seen:
-            product = seen.product
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number + 1,
-                    "category_id": CATEGORIES.index("produce" if product.produce else "packaged") + 1,
-                    "bbox": list(seen.box),
-                    "area": seen.area,
-                    "iscrowd": 0,
-                    "segmentation": [list(polygon) for polygon in seen.polygons],
-                    "product_id": product.product_id,
-                    "camera_id": camera,
-                    "visibility": seen.visibility,
-                }
-            )
-            if seen.visibility >= parameters.query_visibility:
-                rows.append(RecognitionRow(path, product.product_id, split, role, product.category, seen.box, camera))
-        advance()
-    categories = [{"id": number + 1, "name": name} for number, name in enumerate(CATEGORIES)]
-    content = {"info": {"description": f"synthetic shelves, {split}"}, "images": images}
-    _write_json(beside / f"instances_{split}.json", content | {"annotations": annotations, "categories": categories})
-    limit = parameters.crops_per_product if split == "train" else parameters.queries_per_product
-    return _limited(rows, limit, parameters.seed)
-
-
-def _limited(rows: Sequence[RecognitionRow], limit: int, seed: int) -> list[RecognitionRow]:
-    """At most `limit` rows a product, drawn at random; frame by frame as before."""
-    order = np.random.default_rng([seed, 6]).permutation(len(rows))
-    taken: dict[str, int] = {}
-    kept = []
-    for index in order.tolist():
-        product = rows[index].product_id
-        if taken.get(product, 0) < limit:
-            taken[product] = taken.get(product, 0) + 1
-            kept.append(index)
-    return [rows[index] for index in sorted(kept)]
-
-
-def _write_views(
-    beside: Path, products: Sequence[Product], trained: set[str], parameters: Parameters
-) -> list[RecognitionRow]:
-    """A packshot and some photos of every product: the gallery, and for trained products also training pictures."""
-    renderer = Renderer(parameters.image_size)
-    rows = []
-    for name in ("packshots", "enrol"):
-        (beside / name).mkdir()
-    for number, product in enumerate(products):
-        buffer = BytesIO()
-        Image.fromarray(renderer.packshot(product, PACKSHOT_SIZE)).save(buffer, "JPEG", quality=92)
-        pictures = {beside / "packshots" / f"{product.product_id}.jpg": buffer.getvalue()}
-        for photo in range(parameters.enrol_photos):
-            rng = np.random.default_rng([parameters.seed, 5, number, photo])
-            path = beside / "enrol" / f"{product.product_id}_{photo}.jpg"
-            pictures[path] = renderer.photo(product, PHOTO_SIZE, rng)
-        for path, content in pictures.items():
-            path.write_bytes(content)
-            rows.append(RecognitionRow(path, product.product_id, "val", "gallery", product.category))
-            if product.product_id in trained:
-                rows.append(RecognitionRow(path, product.product_id, "train", "train", product.category))
-    return rows
+        name, was, asked = changed
+        raise ConfigError(
+            f"{folder}: was made with {name}={was}, asked is {name}={asked}; choose another name, or --overwrite"
+        )
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -4,7 +4,7 @@ Knows nothing of pixels or light.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,7 +22,8 @@ NEAR_ENOUGH, ATTEMPTS, TIGHT = 0.03, 12, 0.3
 class Placement:
     """One piece. `x`: its middle, `bottom`: its foot, cm from the left and top of the wall; `angle`: degrees turned.
 
-    `shade`: 0–1, how much light the shelf above leaves it; `behind`: another pack stands before it.
+    `shade`: 0–1, how much light the shelf above leaves it; `behind`: another pack stands before it. `piece`: its number where
+    it is followed from frame to frame, 0 elsewhere.
     """
 
     product: Product
@@ -32,6 +33,7 @@ class Placement:
     shade: float = 1.0
     scale: float = 1.0
     behind: bool = False
+    piece: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,28 @@ def plan_crowded(
     return best
 
 
+def settled(wall: Wall) -> Wall:
+    """The wall with every heap let down until what lies in front touches its crate's board."""
+    rows = []
+    for row in wall.rows:
+        pieces = list(row.placements)
+        for crate in row.crates:
+            inside = [number for number, piece in enumerate(pieces) if crate.left <= piece.x <= crate.right]
+            for number, piece in zip(inside, let_down([pieces[n] for n in inside], crate), strict=True):
+                pieces[number] = piece
+        rows.append(replace(row, placements=tuple(pieces)))
+    return replace(wall, rows=tuple(rows))
+
+
+def let_down(heaped: Sequence[Placement], crate: Crate) -> list[Placement]:
+    """A heap whose lowest piece is a little hidden by the crate's board."""
+    if not heaped:
+        return []
+    lowest = max(heaped, key=lambda piece: piece.bottom)
+    drop = max(0.0, crate.board + 0.18 * lowest.product.size[1] - lowest.bottom)
+    return [replace(piece, bottom=piece.bottom + drop) for piece in heaped]
+
+
 def _shelf(
     packed: Sequence[Product],
     top: float,
@@ -190,14 +214,14 @@ def _crate_row(
         board = foot - float(rng.uniform(3.5, 6))
         crate = Crate(x, x + wide, top + (foot - top) * 0.12, board, foot, wood=bool(rng.random() < 0.5))
         product = fresh[int(rng.integers(len(fresh)))]
-        placements += _heap(product, crate, rng, gaps)
+        placements += heap(product, crate, rng, gaps)
         crates.append(crate)
         tags.append(x + wide * float(rng.uniform(0.3, 0.7)))
         x += wide + float(rng.uniform(0.3, 1.5))
     return Row(foot, tuple(placements), tuple(crates), tuple(tags))
 
 
-def _heap(product: Product, crate: Crate, rng: np.random.Generator, gaps: float) -> list[Placement]:
+def heap(product: Product, crate: Crate, rng: np.random.Generator, gaps: float) -> list[Placement]:
     """Layers from the back to the front, each a little lower and before the last."""
     wide, tall = product.size
     step_x, step_y = wide * float(rng.uniform(0.8, 0.98)), max(tall * 0.55, 3.0)
