@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "facings"
-GROUND = {"structures", "boxes", "masks", "tiles", "errors", "files", "config", "suggestions", "strict_json", "__init__"}
+GROUND = {
+    "structures",
+    "boxes",
+    "masks",
+    "tiles",
+    "errors",
+    "files",
+    "config",
+    "suggestions",
+    "strict_json",
+    "__init__",
+}
 # Room → the rooms that it may import, beside the ground floor and itself.
 ARROWS = {
     "metrics": set(),

@@ -275,7 +275,7 @@ def _out_of_scale(boxes: Boxes, tile: Indices, grid: Indices, large: float) -> N
     Near `large` both are kept, so that a product is not lost whose box is just below it here and just above it there.
     """
     side = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-    of_whole = np.equal(grid, _extent(grid)).all(axis=1)
+    of_whole: NDArray[np.bool_] = np.equal(grid, _extent(grid)).all(axis=1)
     if not of_whole.any():
         return np.zeros(len(boxes), bool)
     too_large = ~of_whole[tile] & (side > large * (1 + NEARLY))

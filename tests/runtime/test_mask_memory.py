@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facings.boxes import letterbox_transform
-from facings.runtime.recognizer import _detections
+from facings.runtime.recognizer import described
 from facings.tiles import Found, detect
 
 HEIGHT, WIDTH, SIZE = 3000, 4000, 640
@@ -43,13 +43,13 @@ def test_outlines_keep_no_masks(rng: np.random.Generator, count: int) -> None:
     corners = rng.uniform([0, 80], [580, 500], (count, 2))
     found = found_of(np.concatenate([corners, corners + 48], axis=1), rng)
     # A mask of 300 × 300 pixels, its logits in float, and what tracing it takes.
-    assert peak(lambda: _detections(found, outlines=True)) < 6
+    assert peak(lambda: described(found, outlines=True)) < 6
 
 
 def test_a_mask_as_large_as_the_frame(rng: np.random.Generator) -> None:
     found = found_of(np.array([[0, 0, SIZE, SIZE]] * 2), rng)
     # Its bits are 11.4 MiB; in float alone it would be 46.
     assert peak(lambda: list(map(lambda mask: None, found.masks()))) < 40
-    assert peak(lambda: _detections(found, outlines=True)) < 160
-    assert len(_detections(found, outlines=True).polygons or ()) == 2
-    assert _detections(found, outlines=False).polygons is None
+    assert peak(lambda: described(found, outlines=True)) < 160
+    assert len(described(found, outlines=True).polygons or ()) == 2
+    assert described(found, outlines=False).polygons is None
