@@ -11,6 +11,7 @@ from facings.commands.composition import compose_verb
 from facings.commands.embedder_records import ENROLLED, Embedding, record
 from facings.commands.evaluate import evaluate_checkpoint
 from facings.commands.train import run
+from facings.data.recognition_datamodule import RecognitionDataModule
 from facings.errors import ConfigError
 from tests.conftest import TINY_EMBEDDER, TinyShop
 
@@ -61,12 +62,14 @@ def test_share_draws_whole_groups() -> None:
     assert (found["value"], found["low"], found["high"]) == (0.5, 0.0, 1.0)
 
 
-def test_wrong_use_is_named(tiny_shop: TinyShop, tmp_path: Path) -> None:
+def test_wrong_use_is_named(tiny_shop: TinyShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_folder = tiny_shop.embedder.parent.parent
     with pytest.raises(ConfigError, match="unknown; known are"):
         record("emb-else", [run_folder], command="test", folder=tmp_path)
     with pytest.raises(ConfigError, match="wants 1 or more"):
         record("emb-packshot", [], command="test", folder=tmp_path)
+    # As if all that is asked for had been trained on.
+    monkeypatch.setattr(RecognitionDataModule, "held_out", property(lambda self: []))
     with pytest.raises(ConfigError, match="saw every product in training"):
         record("emb-unseen", [run_folder], command="test", folder=tmp_path)
     with pytest.raises(ConfigError, match="not an embedder's run"):

@@ -67,9 +67,13 @@ def standard_of(content: Any, top_k: int) -> tuple[Rates, bool]:
     """postprocess.json's `standard`: the fields of `Rates`, all of them, and `remember`, which may be missing. `top_k`: candidates
     that a search returns. Raises ValueError for a field that is missing, unknown, of a wrong type or out of range."""
     number, kinds = (int, float), {"pick_list": (int,), "unit": (str,)}
-    if not isinstance(content, Mapping) or set(content) - {"remember"} != set(Rates.__dataclass_fields__):
+    fields = set(Rates.__dataclass_fields__)
+    if not isinstance(content, Mapping) or set(content) - {"remember"} != fields:
+        # The names that are wrong, since what is shown of a long content may end before them.
+        names = sorted(map(str, (set(content) - {"remember"}) ^ fields)) if isinstance(content, Mapping) else []
+        odd = f" (unknown or missing: {shown(', '.join(names))})" if names else ""
         raise ValueError(
-            f"is {shown(content)}; expected {', '.join(Rates.__dataclass_fields__)} and, if wanted, remember"
+            f"is {shown(content)}{odd}; expected {', '.join(Rates.__dataclass_fields__)} and, if wanted, remember"
         )
     remember = content.get("remember", True)
     for name, value in content.items():
