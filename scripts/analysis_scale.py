@@ -4,14 +4,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from facings.benchmark.analysis_scale import METRICS, Measured, Scale, measure
-from facings.benchmark.claims import claim_of
-from facings.benchmark.record import git_state, write_result
+from facings.benchmark.claims import claim_of, write_claim
+from facings.benchmark.record import git_state, given_words
 from facings.errors import ConfigError, FacingsError
 
 DEFAULTS = asdict(Scale())
@@ -55,18 +54,14 @@ def run(options: argparse.Namespace) -> None:
     console.print(table(found))
     console.print(f"{found.minutes:.2f} minutes, {found.peak_gib:.2f} GiB at most")
     if options.result:
-        claim, names, units = claim_of(options.result, available=list(METRICS))
-        values = {"minutes": found.minutes, "peak_gib": found.peak_gib}
-        changed = [f"--{name} {value}" for name, value in asdict(scale).items() if value != DEFAULTS[name]]
-        write_result(
+        changed = given_words(asdict(scale), DEFAULTS)
+        write_claim(
             options.result,
-            claim=claim,
-            metrics={name: {"value": values[name], "unit": units[name]} for name in names},
+            {"minutes": {"value": found.minutes}, "peak_gib": {"value": found.peak_gib}},
             command=" ".join(["python scripts/analysis_scale.py", *changed, f"--result {options.result}"]),
             data={},
             seeds=[scale.seed],
             commit=commit,
-            folder=Path("results"),
         )
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import psutil
 from rich.console import Console
 
-from facings.benchmark.claims import claim_of
-from facings.benchmark.record import git_state, write_result
+from facings.benchmark.claims import claim_of, write_claim
+from facings.benchmark.record import git_state
 from facings.data.adapters import sku110k
 from facings.data.adapters.base import Report, prepare
 from facings.errors import FacingsError
@@ -54,19 +54,15 @@ def run(options: argparse.Namespace) -> None:
     boxes = sum(report.objects.values())
     console.print(f"{boxes} boxes of {sum(report.images.values())} pictures: {seconds:.1f} s, at most {peak:.0f} MiB")
     if options.result:
-        claim, names, units = claim_of(options.result, available=("seconds", "peak_mib"))
-        figures = {"seconds": seconds, "peak_mib": peak}
         changed = [f"--rows {options.rows}"] if options.rows != ROWS else []
         changed += [f"--seed {options.seed}"] if options.seed else []
-        write_result(
+        write_claim(
             options.result,
-            claim=claim,
-            metrics={n: {"value": figures[n]} | ({"unit": units[n]} if n in units else {}) for n in names},
+            {"seconds": {"value": seconds}, "peak_mib": {"value": peak}},
             command=" ".join(["python scripts/convert_speed.py", *changed, f"--result {options.result}"]),
             data={"random rows in SKU-110K's format": checksum},
             seeds=[options.seed],
             commit=commit,
-            folder=Path("results"),
         )
 
 

@@ -23,9 +23,9 @@ import pytorch_lightning as pl
 from rich.console import Console
 from rich.table import Table
 
-from facings.benchmark.claims import claim_of
+from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.density import RELEVANT, Density, density_of
-from facings.benchmark.record import git_state, machine, write_result
+from facings.benchmark.record import git_state, machine
 from facings.commands.composition import compose_verb
 from facings.commands.evaluate import evaluate_checkpoint
 from facings.commands.synthesize import run as synthesize
@@ -82,15 +82,13 @@ def run(options: argparse.Namespace, console: Console) -> None:
     console.print(f"all figures: {folder / 'density.json'}")
     refuse_caps(found, options.top_k)
     if options.result:
-        claim, names, _ = claim_of(options.result, available=[f"ap50_{count}" for count in found])
         metrics = {
             f"ap50_{count}": dict(zip(("value", "low", "high"), density.ap50, strict=True))
             for count, density in found.items()
         }
-        write_result(
+        write_claim(
             options.result,
-            claim=claim,
-            metrics={name: metrics[name] for name in names},
+            metrics,
             command=f"python scripts/density.py {shown(options.checkpoint)} --result {options.result}",
             data=checksums,
             seeds=[options.seed],

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from facings.analysis.curve_figures import png
 from facings.benchmark.claims import claim_of
 from facings.benchmark.detector_study import (
     DISTURBANCE,
@@ -42,7 +43,7 @@ from facings.benchmark.detector_study import (
 from facings.benchmark.graph_latency import time_graphs
 from facings.benchmark.latency import DISTURBED
 from facings.benchmark.record import git_state, write_result
-from facings.benchmark.study_figure import draw_study, png
+from facings.benchmark.study_figure import draw_study
 from facings.benchmark.turns import median_of
 from facings.commands.detection_records import Judged
 from facings.commands.train import best_checkpoint

@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from facings.benchmark.claims import claim_of
-from facings.benchmark.record import git_state, write_result
+from facings.benchmark.claims import claim_of, write_claim
+from facings.benchmark.record import git_state
 from facings.benchmark.spoiled_set import PLANTS, spoil
 from facings.data.doctor.examination import examine
 from facings.data.doctor.faults import KINDS
@@ -64,11 +64,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     for fault in sound.findings:
         console.print(f"false alarm: {fault.kind}, {fault.detail}", markup=False)
     if options.result:
-        claim, names, _ = claim_of(options.result, available=METRICS)
-        write_result(
+        write_claim(
             options.result,
-            claim=claim,
-            metrics={name: {"value": figures[name]} for name in names},
+            {name: {"value": figures[name]} for name in METRICS},
             command=f"python scripts/doctor_check.py --result {options.result}",
             data={f"synthetic/{name}": digest for name, digest in checksums.items()},
             seeds=[options.seed],

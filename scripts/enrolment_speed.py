@@ -13,9 +13,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from facings.benchmark.claims import claim_of
+from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.enrolment_speed import SpeedPoint, Vectors, checksum, headline, measure
-from facings.benchmark.record import git_state, write_result
+from facings.benchmark.record import git_state, given_words
 from facings.errors import FacingsError
 from facings.runtime.enrolment import Photo, Request, Settings, commit
 from facings.runtime.gallery import Gallery
@@ -72,21 +72,16 @@ def run(options: argparse.Namespace) -> None:
     console.print(table(points))
     if options.result:
         figures = headline(points)
-        claim, names, units = claim_of(options.result, available=list(figures))
-        given = [
-            f"--{name} {getattr(options, name)}" for name, value in DEFAULTS.items() if getattr(options, name) != value
-        ]
+        given = given_words(vars(options), DEFAULTS)
         if tuple(options.sizes) != SIZES:
             given.append(f"--sizes {' '.join(map(str, options.sizes))}")
-        write_result(
+        write_claim(
             options.result,
-            claim=claim,
-            metrics={n: {"value": figures[n]} | ({"unit": units[n]} if n in units else {}) for n in names},
+            {name: {"value": value} for name, value in figures.items()},
             command=" ".join(["python scripts/enrolment_speed.py", *given, f"--result {options.result}"]),
             data={"random views": checksum(options.dimension, options.seed)},
             seeds=[options.seed],
             commit=state,
-            folder=Path("results"),
         )
 
 

@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from facings.benchmark.claims import claim_of
+from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.frame_budget import LARGE, MANY, METRICS, Budget, measure, peak_memory
 from facings.benchmark.latency import DISTURBED
-from facings.benchmark.record import git_state, write_result
+from facings.benchmark.record import git_state, given_words
 from facings.errors import ConfigError, FacingsError
 from facings.files import sha256
 from facings.runtime.images import read_image
@@ -103,22 +103,19 @@ def write(
     options: argparse.Namespace, settings: dict[str, int], figures: dict[str, dict[str, float]], commit: str
 ) -> None:
     """The record."""
-    claim, names, units = claim_of(options.result, available=list(figures))
     words = ["python scripts/frame_budget.py", f"--bundle {options.bundle}"]
     words += [f"--frame {options.frame}"] if options.frame else []
-    words += [f"--{name} {value}" for name, value in settings.items() if value != DEFAULTS[name]]
+    words += given_words(settings, DEFAULTS)
     data = {"bundle": sha256(options.bundle / "SHA256SUMS")}
     if options.frame:
         data["frame"] = sha256(options.frame)
-    write_result(
+    write_claim(
         options.result,
-        claim=claim,
-        metrics={name: figures[name] | ({"unit": units[name]} if name in units else {}) for name in names},
+        figures,
         command=" ".join([*words, f"--result {options.result}"]),
         data=data,
         seeds=[options.seed],
         commit=commit,
-        folder=Path("results"),
     )
 
 

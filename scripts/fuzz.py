@@ -12,10 +12,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from facings.benchmark.claims import claim_of
+from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.fuzz import Outcome, input_of, run
 from facings.benchmark.fuzz_targets import Target, checksum, targets
-from facings.benchmark.record import git_state, write_result
+from facings.benchmark.record import git_state
 from facings.errors import ConfigError, FacingsError
 from facings.suggestions import nearest
 
@@ -62,17 +62,14 @@ def fuzz(options: argparse.Namespace, parsers: dict[str, Target]) -> int:
     say(console, outcome, options.save)
     if options.result:
         figures = {"inputs": outcome.inputs, "undocumented": outcome.undocumented}
-        claim, names, units = claim_of(options.result, available=list(figures))
         given = [f"--inputs {options.inputs}"] + ([f"--seed {options.seed}"] if options.seed else [])
-        write_result(
+        write_claim(
             options.result,
-            claim=claim,
-            metrics={n: {"value": figures[n]} | ({"unit": units[n]} if n in units else {}) for n in names},
+            {name: {"value": value} for name, value in figures.items()},
             command=" ".join(["python scripts/fuzz.py", *given, f"--result {options.result}"]),
             data={"sound inputs": checksum(parsers)},
             seeds=[options.seed],
             commit=commit,
-            folder=Path("results"),
         )
     return 1 if outcome.findings else 0
 

@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from facings.benchmark.claims import claim_of
+from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.graph_latency import Comparison, compare_graphs, ratio, share_of_peak
 from facings.benchmark.latency import DISTURBED
-from facings.benchmark.record import git_state, machine, write_result
+from facings.benchmark.record import git_state, machine
 from facings.commands.composition import compose_verb
 from facings.commands.train import build_model
 from facings.errors import ConfigError, FacingsError
@@ -101,12 +101,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     atomic_write(output, json.dumps(content, indent=2) + "\n")
     console.print(f"all figures: {output}")
     if options.result:
-        claim, names, units = claim_of(options.result, available=list(figures))
-        metrics = {name: figures[name] | ({"unit": units[name]} if name in units else {}) for name in names}
         command = command_again(options)
-        write_result(
-            options.result, claim=claim, metrics=metrics, command=command, data=checksums, seeds=[0], commit=commit
-        )
+        write_claim(options.result, figures, command=command, data=checksums, seeds=[0], commit=commit)
 
 
 def variants(sizes: Sequence[str], prototypes: int) -> dict[str, list[str]]:

@@ -6,14 +6,13 @@ At the full size (500 pictures of 150 objects and 300 detections) pycocotools ta
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from facings.benchmark.claims import claim_of
+from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.metric_speed import MetricComparison, checksum, compare, crowded_scene
-from facings.benchmark.record import git_state, write_result
+from facings.benchmark.record import git_state, given_words
 from facings.errors import FacingsError
 
 DEFAULTS = {"images": 500, "objects": 150, "detections": 300, "seed": 0}
@@ -52,21 +51,14 @@ def run(options: argparse.Namespace) -> None:
     figures = {"speedup": compared.speedup, "max_abs_difference": compared.max_abs_difference}
     console.print(f"speedup {figures['speedup']:.1f}, largest difference {figures['max_abs_difference']:.2g}")
     if options.result:
-        claim, names, units = claim_of(options.result, available=list(figures))
-        changed = [
-            f"--{name} {count}" for name, count in (sizes | {"seed": options.seed}).items() if count != DEFAULTS[name]
-        ]
-        write_result(
+        changed = given_words(vars(options), DEFAULTS)
+        write_claim(
             options.result,
-            claim=claim,
-            metrics={
-                name: {"value": figures[name]} | ({"unit": units[name]} if name in units else {}) for name in names
-            },
+            {name: {"value": value} for name, value in figures.items()},
             command=" ".join(["python scripts/metric_speed.py", *changed, f"--result {options.result}"]),
             data={"random crowded pictures": checksum(scene)},
             seeds=[options.seed],
             commit=commit,
-            folder=Path("results"),
         )
 
 

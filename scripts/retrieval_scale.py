@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from facings.benchmark.claims import claim_of
-from facings.benchmark.record import git_state, write_result
+from facings.benchmark.claims import claim_of, write_claim
+from facings.benchmark.record import git_state, given_words
 from facings.benchmark.retrieval_scale import METRICS, Scale, differences, make_vectors, measure
 from facings.errors import ConfigError, FacingsError
 
@@ -77,18 +77,14 @@ def run(options: argparse.Namespace) -> None:
     console.print(f"{found.peak_gib:.2f} GiB at most, {found.minutes:.2f} minutes; the sample equals brute force")
     console.print(f"[dim]{figures}[/]")
     if options.result:
-        claim, names, units = claim_of(options.result, available=list(METRICS))
-        values = {"peak_gib": found.peak_gib, "minutes": found.minutes}
-        changed = [f"--{name} {count}" for name, count in asdict(scale).items() if count != DEFAULTS[name]]
-        write_result(
+        changed = given_words(asdict(scale), DEFAULTS)
+        write_claim(
             options.result,
-            claim=claim,
-            metrics={name: {"value": values[name], "unit": units[name]} for name in names},
+            {"peak_gib": {"value": found.peak_gib}, "minutes": {"value": found.minutes}},
             command=" ".join(["python scripts/retrieval_scale.py", *changed, f"--result {options.result}"]),
             data=checksums,
             seeds=[scale.seed],
             commit=commit,
-            folder=Path("results"),
         )
 
 

@@ -8,14 +8,13 @@ The record is of calibrated cameras, at 640 pixels with about 60 labelled produc
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from facings.benchmark.claims import claim_of
-from facings.benchmark.record import git_state, write_result
+from facings.benchmark.claims import claim_of, write_claim
+from facings.benchmark.record import git_state, given_words
 from facings.benchmark.synthesis_speed import METRICS, SynthesisSpeed, measure, parameters
 from facings.errors import ConfigError, FacingsError
 
@@ -67,18 +66,14 @@ def write(options: argparse.Namespace, speed: SynthesisSpeed, commit: str) -> No
     mean = float(speed.objects.mean())
     if not ABOUT[0] <= mean <= ABOUT[1]:
         raise ConfigError(f"--planned {options.planned}: {mean:.1f} objects a scene; the record is of about 60")
-    claim, names, units = claim_of(options.result, available=METRICS)
-    words = [f"--{name} {getattr(options, name)}" for name in DEFAULTS if getattr(options, name) != DEFAULTS[name]]
-    figure = speed.figure()
-    write_result(
+    words = given_words(vars(options), DEFAULTS)
+    write_claim(
         options.result,
-        claim=claim,
-        metrics={name: figure | ({"unit": units[name]} if name in units else {}) for name in names},
+        {name: speed.figure() for name in METRICS},
         command=" ".join(["python scripts/synthesis_speed.py", *words, f"--result {options.result}"]),
         data={},
         seeds=[options.seed],
         commit=commit,
-        folder=Path("results"),
     )
 
 

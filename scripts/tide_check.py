@@ -3,15 +3,14 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from facings.analysis.tide import tide_figures
-from facings.benchmark.claims import claim_of
-from facings.benchmark.record import git_state, write_result
+from facings.benchmark.claims import claim_of, write_claim
+from facings.benchmark.record import git_state, given_words
 from facings.benchmark.tide_check import METRICS, Scene, checksum, largest_difference, random_scene, tidecv_figures
 from facings.errors import FacingsError
 
@@ -59,18 +58,14 @@ def run(options: argparse.Namespace) -> None:
             worst = max(worst, apart)
     console.print(table)
     if options.result:
-        claim, names, _ = claim_of(options.result, available=list(METRICS))
-        settings = {name: getattr(options, name) for name in DEFAULTS}
-        changed = [f"--{name} {value}" for name, value in settings.items() if value != DEFAULTS[name]]
-        write_result(
+        changed = given_words(vars(options), DEFAULTS)
+        write_claim(
             options.result,
-            claim=claim,
-            metrics={name: {"value": worst} for name in names},
+            {name: {"value": worst} for name in METRICS},
             command=" ".join(["python scripts/tide_check.py", *changed, f"--result {options.result}"]),
             data={"random pictures": checksum(scenes)},
             seeds=[options.seed],
             commit=commit,
-            folder=Path("results"),
         )
 
 

@@ -13,6 +13,7 @@ from facings.commands.composition import compose_verb
 from facings.commands.export import run as export
 from facings.commands.train import run as train
 from facings.data.synthetic.dataset import Parameters, synthesize
+from facings.files import sha256
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -80,6 +81,11 @@ TINY_EMBEDDER = (
     "trainer.limit_train_batches=3", "trainer.check_val_every_n_epoch=1", "data.products_per_batch=4", "data.views_per_product=2",
     "trainer.enable_progress_bar=false", "callbacks.progress=null", "logger=csv",
 )  # fmt: skip
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """File below `folder` → its checksum."""
+    return {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def tiny_parameters(**changes: object) -> Parameters:

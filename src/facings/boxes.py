@@ -51,6 +51,16 @@ def xyxy_to_xywh(boxes: Boxes) -> Boxes:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float32)
 
 
+def rounded(box: Boxes) -> tuple[float, float, float, float]:
+    """A box (4,) as four numbers for people and files, in hundredths of a pixel.
+
+    >>> rounded(np.array([1.234, 2, 3.999, 5], np.float32))
+    (1.23, 2.0, 4.0, 5.0)
+    """
+    x1, y1, x2, y2 = (round(float(value), 2) for value in box)
+    return x1, y1, x2, y2
+
+
 def nms(boxes: Boxes, scores: NDArray[np.float32], threshold: float) -> NDArray[np.int64]:
     """Greedy non-maximum suppression: indices that stay, best first; a box goes when its IoU with a better is above `threshold`."""
     waiting = np.argsort(-scores, kind="stable")

@@ -275,20 +275,19 @@ def _out_of_scale(boxes: Boxes, tile: Indices, grid: Indices, large: float) -> N
     Near `large` both are kept, so that a product is not lost whose box is just below it here and just above it there.
     """
     side = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-    of_whole: NDArray[np.bool_] = np.equal(grid, _extent(grid)).all(axis=1)
+    of_whole: NDArray[np.bool_] = (grid == _extent(grid)).all(axis=1)
     if not of_whole.any():
         return np.zeros(len(boxes), bool)
     too_large = ~of_whole[tile] & (side > large * (1 + NEARLY))
-    found: NDArray[np.bool_] = too_large | (_left_to_tiles(boxes, tile, grid) & (side < large * (1 - NEARLY)))
+    found: NDArray[np.bool_] = too_large | (_left_to_tiles(boxes, tile, grid, of_whole) & (side < large * (1 - NEARLY)))
     return found
 
 
-def _left_to_tiles(boxes: Boxes, tile: Indices, grid: Indices) -> NDArray[np.bool_]:
-    """(N,): seen in the whole picture, and whole in a tile as well, which sees it larger."""
+def _left_to_tiles(boxes: Boxes, tile: Indices, grid: Indices, of_whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(N,): seen in the whole picture, and whole in a tile as well, which sees it larger. `of_whole` (T,): which tile is it."""
     found = np.zeros(len(boxes), bool)
-    wholes = np.flatnonzero(np.equal(grid, _extent(grid)).all(axis=1))
-    index = np.flatnonzero(np.isin(tile, wholes))
-    for number in set(range(len(grid))) - set(wholes.tolist()):
+    index = np.flatnonzero(of_whole[tile])
+    for number in np.flatnonzero(~of_whole).tolist():
         borders = np.broadcast_to(grid[number], (len(index), 4))
         inside = ((boxes[index, :2] >= borders[:, :2]) & (boxes[index, 2:] <= borders[:, 2:])).all(axis=1)
         found[index[inside & ~cut_sides(boxes[index], borders, grid).any(axis=1)]] = True

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from facings.analysis import open_set_scores as module
+from facings.analysis.curve_figures import png
 from facings.analysis.open_set_figures import draw_growth, draw_open_set
 from facings.analysis.open_set_scores import open_set_scores
-from facings.analysis.turnover_figure import png
 
 
 def directions(rng: np.random.Generator, count: int) -> np.ndarray:

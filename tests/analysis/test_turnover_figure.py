@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facings.analysis.turnover_figure import draw_turnover, png
+from facings.analysis.curve_figures import png
+from facings.analysis.turnover_figure import draw_turnover
 
 NAMES = ("false_accept", "fixed_false_accept", "coverage", "correct_at_level", "picklist3", "accuracy")
 

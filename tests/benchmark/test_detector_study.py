@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Annotation
 from onnx import TensorProto, helper, numpy_helper
 
+from facings.analysis.curve_figures import png
 from facings.benchmark import detector_study
 from facings.benchmark.claims import CLAIMS
 from facings.benchmark.detector_study import (
@@ -34,7 +35,7 @@ from facings.benchmark.detector_study import (
     study_table,
 )
 from facings.benchmark.graph_latency import time_graphs
-from facings.benchmark.study_figure import draw_study, png, text_box
+from facings.benchmark.study_figure import draw_study, text_box
 from facings.benchmark.turns import median_of
 from facings.commands.composition import compose_verb
 from facings.errors import ConfigError

@@ -8,8 +8,9 @@ import pytest
 
 from facings.commands import embedder_records
 from facings.commands.composition import compose_verb
-from facings.commands.embedder_records import ENROLLED, Embedding, record
+from facings.commands.embedder_records import ENROLLED, RECORDS, Embedding
 from facings.commands.evaluate import evaluate_checkpoint
+from facings.commands.run_records import record
 from facings.commands.train import run
 from facings.data.recognition_datamodule import RecognitionDataModule
 from facings.errors import ConfigError
@@ -27,7 +28,7 @@ def held_out(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_grocery_agrees_with_evaluate(tiny_shop: TinyShop, tmp_path: Path) -> None:
     folder = tiny_shop.embedder.parent.parent
-    metrics = record("emb-grocery", [folder, folder], command="test", folder=tmp_path)
+    metrics = record(RECORDS, "emb-grocery", [folder, folder], command="test", folder=tmp_path)
     figures = evaluate_checkpoint(compose_verb("evaluate", [f"checkpoint={tiny_shop.embedder}"])).figures
     for name in ("fine_top1", "coarse_top1"):
         assert metrics[name]["value"] == pytest.approx(figures[name])
@@ -40,7 +41,7 @@ def test_grocery_agrees_with_evaluate(tiny_shop: TinyShop, tmp_path: Path) -> No
 def test_unseen_asks_for_the_strangers_alone(held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The tiny backbone has no packaged weights; the floor is then what it is at random, as frozen.
     monkeypatch.setattr(Embedding, "frozen", lambda self: self.model)
-    metrics = record("emb-unseen", [held_out], command="test", folder=tmp_path)
+    metrics = record(RECORDS, "emb-unseen", [held_out], command="test", folder=tmp_path)
     for k in ENROLLED:
         assert metrics[f"r1_k{k}"] == metrics[f"frozen_r1_k{k}"]
     one = Embedding(held_out)
@@ -65,12 +66,12 @@ def test_share_draws_whole_groups() -> None:
 def test_wrong_use_is_named(tiny_shop: TinyShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_folder = tiny_shop.embedder.parent.parent
     with pytest.raises(ConfigError, match="unknown; known are"):
-        record("emb-else", [run_folder], command="test", folder=tmp_path)
+        record(RECORDS, "emb-else", [run_folder], command="test", folder=tmp_path)
     with pytest.raises(ConfigError, match="wants 1 or more"):
-        record("emb-packshot", [], command="test", folder=tmp_path)
+        record(RECORDS, "emb-packshot", [], command="test", folder=tmp_path)
     # As if all that is asked for had been trained on.
     monkeypatch.setattr(RecognitionDataModule, "held_out", property(lambda self: []))
     with pytest.raises(ConfigError, match="saw every product in training"):
-        record("emb-unseen", [run_folder], command="test", folder=tmp_path)
+        record(RECORDS, "emb-unseen", [run_folder], command="test", folder=tmp_path)
     with pytest.raises(ConfigError, match="not an embedder's run"):
         Embedding(tiny_shop.detector.parent.parent)

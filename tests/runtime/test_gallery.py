@@ -8,11 +8,7 @@ import pytest
 
 from facings.errors import GalleryError
 from facings.runtime.gallery import Gallery, non_mated_scores
-
-
-def unit_rows(rng: np.random.Generator, count: int, dimension: int = 8) -> np.ndarray:
-    vectors = rng.normal(size=(count, dimension)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+from tests.runtime.gallery_parts import unit_rows
 
 
 @pytest.fixture

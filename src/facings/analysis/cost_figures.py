@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from facings.analysis.curve_figures import COLOURS, GRID, HEADING, INK, SMALL, TEXT, TITLE
+from facings.analysis.curve_figures import COLOURS, HEADING, INK, SMALL, TEXT, TITLE, furnish
 
 WHOLE = "total"
 # Figures of a comparison that are no shares.
@@ -112,10 +112,4 @@ def draw_networks(timed: Sequence[Any]) -> Figure:
 
 
 def _furnish(axis: Axes, title: str, below: str, beside: str) -> None:
-    axis.set_title(title, loc="left", fontsize=HEADING)
-    axis.set_xlabel(below, fontsize=TEXT)
-    axis.set_ylabel(beside, fontsize=TEXT)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.set_axisbelow(True)
-    axis.grid(axis="x", color=GRID)
-    axis.tick_params(labelsize=SMALL)
+    furnish(axis, title, below, beside, grid="x")

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -101,10 +102,23 @@ def draw_calibration(found: Mapping[Kind, ScoredHits]) -> Figure:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as the content of a PNG file."""
+    """The figure as the content of a PNG file, the same for the same figure."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def furnish(
+    axis: Axes, title: str, below: str, beside: str, *, grid: Literal["both", "x", "y"] = "both", smaller: float = 0.0
+) -> None:
+    """Title and labels of an axis without a frame; `grid`: lines across which; `smaller`: points off the texts' sizes."""
+    axis.set_title(title, loc="left", fontsize=HEADING - smaller)
+    axis.set_xlabel(below, fontsize=TEXT - smaller)
+    axis.set_ylabel(beside, fontsize=TEXT - smaller)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_axisbelow(True)
+    axis.grid(axis=grid, color=GRID)
+    axis.tick_params(labelsize=SMALL)
 
 
 def _panels(title: str, heights: Sequence[float], columns: int) -> tuple[Figure, list[list[Axes]]]:

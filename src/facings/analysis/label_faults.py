@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facings.analysis.comparison import PicturePair
-from facings.boxes import iou
+from facings.boxes import iou, rounded
 from facings.metrics.nearest import top_k
 
 Fault = Literal["not labelled", "other class", "loose box", "nothing there"]
@@ -200,7 +200,7 @@ def _of_detections(
             continue
         if target >= 0 and share >= FITS:
             claimed.add(target)
-        box = _corners(found.boxes[number])
+        box = rounded(found.boxes[number])
         faults.append(LabelFault(pair.image_id, pair.name, fault, suspicion, box, labelled, names[label], share))
     return faults
 
@@ -215,18 +215,13 @@ def _of_objects(
             pair.name,
             "nothing there",
             float(recall[pair.truth.labels[number]] * (1 - best[number])),
-            _corners(pair.truth.boxes[number]),
+            rounded(pair.truth.boxes[number]),
             names[int(pair.truth.labels[number])],
             None,
             float(best[number]),
         )
         for number in np.flatnonzero(best < NOTHING).tolist()
     ]
-
-
-def _corners(box: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = (round(float(value), 2) for value in box)
-    return x1, y1, x2, y2
 
 
 def _overlap_of(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:

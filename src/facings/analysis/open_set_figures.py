@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from facings.analysis.curve_figures import COLOURS, GRID, HEADING, INK, SMALL, TEXT, TITLE
+from facings.analysis.curve_figures import COLOURS, INK, SMALL, TITLE, furnish
 from facings.analysis.open_set_scores import OpenSetScores
 
 
@@ -64,11 +64,5 @@ def draw_growth(by_size: Mapping[int, Mapping[str, float]], *, asked: float) -> 
 
 
 def _furnish(axis: Axes, title: str, below: str, beside: str) -> None:
-    axis.set_title(title, loc="left", fontsize=HEADING)
-    axis.set_xlabel(below, fontsize=TEXT)
-    axis.set_ylabel(beside, fontsize=TEXT)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.set_axisbelow(True)
-    axis.grid(color=GRID)
-    axis.tick_params(labelsize=SMALL)
+    furnish(axis, title, below, beside)
     axis.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16), frameon=False, fontsize=SMALL)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from facings.analysis.curve_figures import COLOURS, GRID, HEADING, INK, SMALL, TEXT, TITLE
+from facings.analysis.curve_figures import COLOURS, INK, SMALL, TITLE, furnish
 from facings.analysis.mask_agreement import MaskAgreement
 
 # What `facings.data.doctor.statistics` calls it, and how it is told.
@@ -118,10 +118,4 @@ def _classes(axis: Axes, counts: Mapping[str, int]) -> None:
 
 
 def _furnish(axis: Axes, title: str, below: str, beside: str) -> None:
-    axis.set_title(title, loc="left", fontsize=HEADING - 1)
-    axis.set_xlabel(below, fontsize=TEXT - 1)
-    axis.set_ylabel(beside, fontsize=TEXT - 1)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.set_axisbelow(True)
-    axis.grid(axis="y", color=GRID)
-    axis.tick_params(labelsize=SMALL)
+    furnish(axis, title, below, beside, grid="y", smaller=1)

@@ -1,6 +1,5 @@
 """The turnover benchmark as a figure. Knows the figures by day alone; no global state of matplotlib is touched."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,13 +60,6 @@ def draw_turnover(content: Mapping[str, Any]) -> Figure:
     right.set_ylim(min(0.5, right.get_ylim()[0]), 1.01)
     left.set_ylim(0, None)
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as the content of a PNG file, the same for the same figure."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def _line(axis: Axes, days: Days, text: str, colour: str, *, band: bool) -> None:

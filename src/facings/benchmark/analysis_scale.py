@@ -2,8 +2,6 @@
 models or files."""
 
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +16,7 @@ from facings.analysis.label_faults import detection_label_faults
 from facings.analysis.slices import density_slices, gap_slices, size_slices
 from facings.analysis.tide import tide
 from facings.benchmark.metric_speed import crowded_scene
+from facings.benchmark.store_process import peak_mib
 from facings.boxes import xywh_to_xyxy
 from facings.errors import ConfigError
 from facings.structures import Candidate, Decision, Item, Status
@@ -83,7 +82,7 @@ def analyse(scale: Scale) -> Measured:
     pairs = timed("confusions", lambda: confusions(answered, categories))
     errors = errors_of(count_stages([frame.attribution for frame in answered]))
     counts = {**result.counts, "label faults": len(faults), "confusions": len(pairs), "lost": sum(errors.values())}
-    return Measured(sum(seconds.values()) / 60, peak_gib(), seconds, counts)
+    return Measured(sum(seconds.values()) / 60, peak_mib() / 1024, seconds, counts)
 
 
 def made_up_answers(
@@ -123,9 +122,3 @@ def attributed(
     """One picture."""
     found = attribute_frame(decision, boxes, products, categories=categories)
     return AnsweredFrame(name, decision, boxes, products, found)
-
-
-def peak_gib() -> float:
-    """The most memory that this process ever held; Linux tells KiB, macOS bytes."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (2**30 if sys.platform == "darwin" else 2**20)

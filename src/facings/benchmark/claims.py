@@ -1,10 +1,13 @@
 """What each headline record claims, and the metrics it holds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from facings.benchmark.corruptions import CORRUPTIONS
 from facings.benchmark.detector_baselines import METRICS as BASELINES
 from facings.benchmark.detector_study import METRICS as STUDY
+from facings.benchmark.record import write_result
 from facings.errors import ConfigError
 
 MS, MIN, MIB = "ms", "min", "MiB"
@@ -199,3 +202,25 @@ def claim_of(identifier: str, *, available: Sequence[str]) -> tuple[str, list[st
             f"result={identifier!r} wants {missing[0]!r}, which this command does not measure; it has {has}"
         )
     return sentence, list(metrics), {name: unit for name, unit in metrics.items() if unit is not None}
+
+
+def write_claim(
+    identifier: str,
+    metrics: Mapping[str, Mapping[str, Any]],
+    *,
+    command: str,
+    data: Mapping[str, str],
+    seeds: Sequence[int],
+    commit: str | None,
+    folder: Path = Path("results"),
+    others: bool = False,
+) -> Path:
+    """Write a record with the claim's sentence, its metrics in their order and their units, and with `others` what else was
+    measured; see `write_result`. Raises ConfigError as `claim_of` and `write_result`."""
+    claim, names, units = claim_of(identifier, available=sorted(metrics))
+    if others:
+        names += [name for name in metrics if name not in names]
+    of_claim = {name: {**metrics[name]} | ({"unit": units[name]} if name in units else {}) for name in names}
+    return write_result(
+        identifier, claim=claim, metrics=of_claim, command=command, data=data, seeds=seeds, commit=commit, folder=folder
+    )

@@ -3,10 +3,7 @@
 Knows nothing of particular parsers. An input is told by target, seed and number alone, so that a finding can be made again.
 """
 
-import re
-import resource
 import signal
-import sys
 import time
 import traceback
 import warnings
@@ -20,6 +17,7 @@ from types import FrameType
 
 from facings.benchmark.fuzz_mutations import mutate
 from facings.benchmark.fuzz_targets import Target
+from facings.benchmark.store_process import peak_mib
 from facings.errors import ConfigError
 
 # Processor time after which an input is given up.
@@ -119,7 +117,7 @@ def _try(target: Target, seed: int, number: int, outcome: Outcome) -> None:
         raise
     except BaseException as fault:
         report(type(fault).__name__, "".join(traceback.format_exception(fault)))
-    seconds, grown = time.process_time() - start, _peak_mib() - before
+    seconds, grown = time.process_time() - start, peak_mib() - before
     outcome.slowest = max(outcome.slowest, (seconds, f"{target.name} {number}"))
     if seconds > target.seconds:
         report("slow", f"{seconds:.2f} s of processor time; at most {target.seconds} s")
@@ -147,19 +145,8 @@ def _deadline() -> Iterator[None]:
 
 
 def _restarted_peak_mib() -> float:
-    """`_peak_mib`, counted anew from here where the system can (Linux): else an input could hide below an earlier one's peak."""
+    """`peak_mib`, counted anew from here where the system can (Linux): else an input could hide below an earlier one's peak."""
     # proc_pid_clear_refs(5): "5" resets the peak resident set size.
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _peak_mib()
-
-
-def _peak_mib() -> float:
-    """The most memory that this process had, since the peak was last restarted."""
-    status = b""
-    with suppress(OSError):
-        status = Path("/proc/self/status").read_bytes()
-    if (found := re.search(rb"VmHWM:\s+([0-9]+) kB", status)) is not None:
-        return int(found[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return peak_mib()

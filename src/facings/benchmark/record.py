@@ -31,6 +31,15 @@ INSTRUCTIONS = {
 }
 
 
+def given_words(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """Those of `settings` that are not the default, as words of a command line.
+
+    >>> given_words({"images": 5, "seed": 0}, {"images": 500, "seed": 0})
+    ['--images 5']
+    """
+    return [f"--{name} {settings[name]}" for name in defaults if settings[name] != defaults[name]]
+
+
 def write_result(
     identifier: str,
     *,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.benchmark.store_process import peak_mib
+from facings.benchmark.store_process import peak_mib, say
 from facings.errors import ConfigError
 from facings.files import sha256
 from facings.metrics.nearest import Nearest, top_k
@@ -134,7 +134,7 @@ def main() -> int:
     """Serve one request. Returns 0, or 130 when the caller is gone."""
     request = json.loads(sys.stdin.read())
     try:
-        _say({"result": asdict(_rank(Path(request["folder"]), int(request["depth"])))})
+        say({"result": asdict(_rank(Path(request["folder"]), int(request["depth"])))})
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
     return 0
@@ -161,12 +161,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _done(views: int) -> None:
-    _say({"views": views})
-
-
-def _say(content: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(content) + "\n")
-    sys.stdout.flush()
+    say({"views": views})
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ def main() -> int:
     try:
         result = measure(request)
     except FacingsError as fault:
-        _say({"error": str(fault)})
+        say({"error": str(fault)})
         return 2
     except (KeyboardInterrupt, BrokenPipeError):
         # The caller was stopped, and says so itself.
         return 130
-    _say({"result": result})
+    say({"result": result})
     return 0
 
 
@@ -48,7 +48,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         decode = (time.perf_counter() - began) * 1000
         result = recognizer.run(image)
         runs.append({"decode": decode, **result.timings, "products": len(result.detections)})
-        _say({"run": number + 1})
+        say({"run": number + 1})
     return {"runs": runs, "cold_start": cold, "peak_mib": peak_mib(), "cpu_s": time.process_time()}
 
 
@@ -70,7 +70,7 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def _say(content: dict[str, Any]) -> None:
+def say(content: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(content) + "\n")
     sys.stdout.flush()
 

@@ -1,6 +1,5 @@
 """The study as a figure: AP against milliseconds. Knows the record alone; no global state of matplotlib is touched."""
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -47,13 +46,6 @@ def draw_study(metrics: Mapping[str, Mapping[str, Any]], *, threads: int = 1) ->
     _furnish(axis, points, threads)
     place_labels(axis, {VARIANTS[name].label: point for name, point in points.items()}, line)
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as the content of a PNG file, the same for the same figure."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def family(variant: Variant) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facings.benchmark.turnover_baselines import Baselines
 from facings.benchmark.turnover_data import Embeddings
 from facings.benchmark.turnover_days import Day, Protocol, days, split_products
-from facings.metrics.coverage import answer_figures, backoff_figures
+from facings.metrics.coverage import answer_figures, backoff_figures, mean_or_nan
 from facings.runtime.similarity_tops import item_similarities
 from facings.runtime.standard import Rates, Standard
 from facings.structures import Matches
@@ -135,13 +135,14 @@ def judged(data: Embeddings, day: Day, standard: Standard, matches: Matches, tru
     pairs = zip(matches.items[:, 0].tolist(), verdicts.level.tolist(), strict=True)
     reported = [_reported(standard, first, level) for first, level in pairs]
     by_kind = {
-        f"false_accept_{name}": _mean(accepted[day.kind == kind]) for kind, name in ((1, "retired"), (2, "never_seen"))
+        f"false_accept_{name}": mean_or_nan(accepted[day.kind == kind])
+        for kind, name in ((1, "retired"), (2, "never_seen"))
     }
     return {
-        "accuracy": _mean(right_first[known]),
-        "known_right": _mean((verdicts.status == 0)[known] & right_first[known]),
-        "known_refused": _mean(~accepted[known]),
-        "false_accept": _mean(accepted[~known]),
+        "accuracy": mean_or_nan(right_first[known]),
+        "known_right": mean_or_nan((verdicts.status == 0)[known] & right_first[known]),
+        "known_refused": mean_or_nan(~accepted[known]),
+        "false_accept": mean_or_nan(accepted[~known]),
         **by_kind,
         **answers,
         **backoff_figures(paths, reported),
@@ -192,7 +193,3 @@ def spread(values: Sequence[float]) -> Mapping[str, float]:
     half = 1.96 * float(finite.std(ddof=1)) / len(finite) ** 0.5 if len(finite) > 1 else 0.0
     mean = float(finite.mean())
     return {"value": mean, "low": mean - half, "high": mean + half}
-
-
-def _mean(values: NDArray[np.bool_]) -> float:
-    return float(values.mean()) if len(values) else float("nan")

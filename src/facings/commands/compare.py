@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from facings.analysis.curve_figures import png
 from facings.analysis.pareto_figure import Point, draw_pareto
-from facings.analysis.turnover_figure import png
 from facings.benchmark.rows import read_rows
 from facings.benchmark.verdict import FEW, LEVEL, REPEATS, Verdict, verdicts
 from facings.commands.benchmark_runs import FinishedRun, differences, read_run, read_side, read_truth, refuse_unlike

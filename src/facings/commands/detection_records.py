@@ -3,25 +3,23 @@
 Knows how a checkpoint is evaluated; the training itself is a matter of `facings train`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from facings.benchmark.claims import claim_of
-from facings.benchmark.record import git_state, write_result
 from facings.commands.composition import compose_verb
 from facings.commands.evaluate import evaluate_checkpoint
 from facings.commands.run_files import run_minutes, run_seed
+from facings.commands.run_records import Metrics, RunRecord, Taken
 from facings.commands.train import best_checkpoint
 from facings.errors import ConfigError
 from facings.metrics.average_precision import DrawnPrecision, paired_intervals
 from facings.metrics.bootstrap import share_interval
 from facings.metrics.matching import IouType, Overlaps
 
-Metrics = dict[str, dict[str, Any]]
 Predictions = Sequence[Mapping[str, Any]]
 REPEATS = 1000
 # ai231's photos are 512 pixels long, its detector's input 320: tiles show small goods as they are, the whole photo large ones.
@@ -67,16 +65,16 @@ class Judged:
         return {"value": self.figures["recall50"], "low": low, "high": high}
 
 
-def snack(runs: Sequence[Path]) -> tuple[Metrics, list[Judged]]:
+def snack(runs: Sequence[Path]) -> Taken:
     """`det-snack`: one run, both branches of its checkpoint."""
     one, many = (Judged(runs[0], branch=branch) for branch in ("one_to_one", "one_to_many"))
     gap = paired_intervals(many.drawn("bbox"), one.drawn("bbox"), repeats=REPEATS)["ap"]
     metrics = {"ap50": one.metric("ap50"), "ap": one.metric("ap"), "recall50": one.recall50()}
     value = many.figures["ap"] - one.figures["ap"]
-    return metrics | {"one_to_one_gap": {"value": value, "low": gap.low, "high": gap.high}}, [one]
+    return _taken(metrics | {"one_to_one_gap": {"value": value, "low": gap.low, "high": gap.high}}, [one])
 
 
-def ai231(runs: Sequence[Path]) -> tuple[Metrics, list[Judged]]:
+def ai231(runs: Sequence[Path]) -> Taken:
     """`det-ai231`: the dense detector's run, and Mask R-CNN's, both in tiles; `whole_`: the photo looked at once."""
     ours, theirs = (Judged(run, tiles=TILES) for run in runs)
     once = Judged(runs[0])
@@ -93,47 +91,26 @@ def ai231(runs: Sequence[Path]) -> tuple[Metrics, list[Judged]]:
         metrics[f"mask_rcnn_{short}"] = theirs.metric(name, kind)
         metrics[f"whole_{short}"] = once.metric(name, kind)
     Console().print(f"minutes: {ours.minutes:.1f} against {theirs.minutes:.1f}")
-    return metrics | {"minutes": {"value": ours.minutes}}, [ours, theirs]
+    return _taken(metrics | {"minutes": {"value": ours.minutes}}, [ours, theirs])
 
 
-def produce(runs: Sequence[Path]) -> tuple[Metrics, list[Judged]]:
+def produce(runs: Sequence[Path]) -> Taken:
     """`det-produce`: the runs on tomatoes, on fruits, on dates and nuts."""
     judged = [Judged(run) for run in runs]
     metrics: Metrics = {}
     for name, one in zip(("laboro", "fruits300", "nuts"), judged, strict=True):
         metrics[f"{name}_mask_ap50"] = one.metric("mask_ap50", "segm")
         metrics[f"{name}_boundary_ap"] = one.metric("boundary_ap", "boundary")
-    return metrics, judged
+    return _taken(metrics, judged)
 
 
-# ID → how many runs it wants, and what takes its figures.
-RECORDS: dict[str, tuple[int, Callable[[Sequence[Path]], tuple[Metrics, list[Judged]]]]] = {
-    "det-snack": (1, snack),
-    "det-ai231": (2, ai231),
-    "det-produce": (3, produce),
+def _taken(metrics: Metrics, judged: Sequence[Judged]) -> Taken:
+    data = {f"{one.run.name}/{name}": checksum for one in judged for name, checksum in one.checksums.items()}
+    return Taken(metrics, [one.seed for one in judged], data)
+
+
+RECORDS: Mapping[str, RunRecord] = {
+    "det-snack": RunRecord(1, snack),
+    "det-ai231": RunRecord(2, ai231),
+    "det-produce": RunRecord(3, produce),
 }
-
-
-def record(identifier: str, runs: Sequence[Path], *, command: str, folder: Path) -> Metrics:
-    """Take the figures of a record and write it. Raises ConfigError for an unknown ID or another number of runs."""
-    if identifier not in RECORDS:
-        raise ConfigError(f"record {identifier!r}: unknown; known are {', '.join(RECORDS)}")
-    count, take = RECORDS[identifier]
-    if len(runs) != count:
-        raise ConfigError(f"record {identifier}: got {len(runs)} run folders, wants {count}: {take.__doc__}")
-    commit = git_state()
-    metrics, judged = take(runs)
-    claim, names, units = claim_of(identifier, available=sorted(metrics))
-    for name, unit in units.items():
-        metrics[name]["unit"] = unit
-    write_result(
-        identifier,
-        claim=claim,
-        metrics={name: metrics[name] for name in names},
-        command=command,
-        data={f"{one.run.name}/{name}": checksum for one in judged for name, checksum in one.checksums.items()},
-        seeds=sorted({one.seed for one in judged}),
-        commit=commit,
-        folder=folder,
-    )
-    return metrics

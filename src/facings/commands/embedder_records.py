@@ -3,10 +3,10 @@
 Knows how rows of a recognition table are embedded; the training itself is a matter of `facings train`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-from facings.benchmark.claims import claim_of
-from facings.benchmark.record import git_state, write_result
 from facings.commands.composition import compose_verb
 from facings.commands.evaluate import checkpoint_data
 from facings.commands.run_files import run_minutes, run_seed
+from facings.commands.run_records import Metrics, RunRecord, Taken
 from facings.commands.train import best_checkpoint
 from facings.data.adapters.snack_shelves import read_snack_shelves
 from facings.data.recognition_datamodule import RecognitionDataModule
@@ -31,7 +30,6 @@ from facings.metrics.nearest import top_k
 from facings.metrics.retrieval import prototype_predictions
 from facings.tasks.crop_views import Averaging, crop_views
 
-Metrics = dict[str, dict[str, Any]]
 Vectors = NDArray[np.float32]
 REPEATS = 1000
 ENROLLED = (1, 2, 4, 8)
@@ -39,14 +37,6 @@ ENROLLED = (1, 2, 4, 8)
 PHOTO_DRAWS = 5
 # Views of a trained product in the gallery, when goods it never saw are enrolled beside them.
 GALLERY_VIEWS = 8
-
-
-class Record(NamedTuple):
-    """A record's figures, and the seeds and data they stand on."""
-
-    metrics: Metrics
-    seeds: list[int]
-    data: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -113,7 +103,7 @@ class Embedding:
         return found.float()
 
 
-def grocery(runs: Sequence[Path]) -> Record:
+def grocery(runs: Sequence[Path]) -> Taken:
     """`emb-grocery`: one run, or several that differ by seed alone; the first is the record, the rest the spread."""
     asked = [Embedding(run) for run in runs]
     metrics: Metrics = {}
@@ -130,10 +120,10 @@ def grocery(runs: Sequence[Path]) -> Record:
         others.append(float(_classified(one, gallery, queries)["fine_top1"].mean()))
     if len(others) > 1:
         metrics["fine_top1_seed_spread"] = {"value": max(others) - min(others)}
-    return Record(metrics, [one.seed for one in asked], _checksums(asked))
+    return Taken(metrics, [one.seed for one in asked], _checksums(asked))
 
 
-def packshot(runs: Sequence[Path]) -> Record:
+def packshot(runs: Sequence[Path]) -> Taken:
     """`emb-packshot`: one run; the iconic pictures are the gallery, the test photos the queries."""
     one = Embedding(runs[0])
     iconic = [row for row in one.data.table.rows if row.split == "iconic"]
@@ -142,10 +132,10 @@ def packshot(runs: Sequence[Path]) -> Record:
         gallery, queries = one.crops(iconic, model=model), one.crops(one.data.test_rows, model=model)
         for k in (1, 5):
             metrics[f"{prefix}r{k}"] = _share(_found(queries, gallery, k), groups=queries.labels)
-    return Record(metrics, [one.seed], _checksums([one]))
+    return Taken(metrics, [one.seed], _checksums([one]))
 
 
-def unseen(runs: Sequence[Path]) -> Record:
+def unseen(runs: Sequence[Path]) -> Taken:
     """`emb-unseen`: runs with `data.holdout`, one a draw of products; R@1 of the held-out goods' test photos among all."""
     asked = [Embedding(run) for run in runs]
     for one in asked:
@@ -166,10 +156,10 @@ def unseen(runs: Sequence[Path]) -> Record:
                 right[k].append(_by_product(np.mean(draws, axis=0), queries.labels))
         for k, values in right.items():
             metrics[f"{prefix}r1_k{k}"] = _over_draws(values)
-    return Record(metrics, [one.seed for one in asked], _checksums(asked))
+    return Taken(metrics, [one.seed for one in asked], _checksums(asked))
 
 
-def snack(runs: Sequence[Path]) -> Record:
+def snack(runs: Sequence[Path]) -> Taken:
     """`emb-snack`: one run of an embedder, trained on whatever; snack_shelves val crops against packshots, then train crops."""
     one = Embedding(runs[0])
     folder = Path(one.config["paths"]["data_dir"]) / "snack_shelves"
@@ -180,7 +170,7 @@ def snack(runs: Sequence[Path]) -> Record:
         gallery = one.crops([row for row in data.table.rows if row.split == split], data=data)
         known = np.isin(queries.labels, gallery.labels)
         metrics[name] = _share(_found(queries, gallery, 1)[known], groups=queries.labels[known])
-    return Record(metrics, [one.seed], {"snack_shelves/" + name: value for name, value in data.checksums().items()})
+    return Taken(metrics, [one.seed], {"snack_shelves/" + name: value for name, value in data.checksums().items()})
 
 
 def _snack_data(like: RecognitionDataModule, table: RecognitionTable) -> RecognitionDataModule:
@@ -258,35 +248,9 @@ def _checksums(asked: Sequence[Embedding]) -> dict[str, str]:
     return {f"{one.run.name}/{name}": value for one in asked for name, value in one.data.checksums().items()}
 
 
-# ID → the fewest runs it wants, and what takes its figures.
-RECORDS: Mapping[str, tuple[int, Callable[[Sequence[Path]], Record]]] = {
-    "emb-grocery": (1, grocery),
-    "emb-packshot": (1, packshot),
-    "emb-unseen": (1, unseen),
-    "emb-snack": (1, snack),
+RECORDS: Mapping[str, RunRecord] = {
+    "emb-grocery": RunRecord(1, grocery, more=True),
+    "emb-packshot": RunRecord(1, packshot, more=True),
+    "emb-unseen": RunRecord(1, unseen, more=True),
+    "emb-snack": RunRecord(1, snack, more=True),
 }
-
-
-def record(identifier: str, runs: Sequence[Path], *, command: str, folder: Path) -> Metrics:
-    """Take the figures of a record and write it. Raises ConfigError for an unknown ID or too few runs."""
-    if identifier not in RECORDS:
-        raise ConfigError(f"record {identifier!r}: unknown; known are {', '.join(RECORDS)}")
-    fewest, take = RECORDS[identifier]
-    if len(runs) < fewest:
-        raise ConfigError(f"record {identifier}: got {len(runs)} run folders, wants {fewest} or more: {take.__doc__}")
-    commit = git_state()
-    metrics, seeds, data = take(runs)
-    claim, _, units = claim_of(identifier, available=sorted(metrics))
-    for name, unit in units.items():
-        metrics[name]["unit"] = unit
-    write_result(
-        identifier,
-        claim=claim,
-        metrics=metrics,
-        command=command,
-        data=data,
-        seeds=sorted(set(seeds)),
-        commit=commit,
-        folder=folder,
-    )
-    return metrics

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from facings.analysis.curve_figures import png
 from facings.analysis.scale_figure import draw_scale
-from facings.analysis.turnover_figure import png
 from facings.benchmark.rows import row
 from facings.benchmark.scale import (
     Curve,

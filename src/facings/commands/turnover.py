@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from facings.analysis.turnover_figure import draw_turnover, png
+from facings.analysis.curve_figures import png
+from facings.analysis.turnover_figure import draw_turnover
 from facings.benchmark.claims import claim_of
 from facings.benchmark.record import write_result
 from facings.benchmark.turnover import run_shop, summarise

@@ -40,11 +40,11 @@ def answer_figures(
         )
     covered: Flags = np.where(known, (ranked_truth & answers).any(axis=1), says_unknown).astype(bool)
     return {
-        "coverage": _mean(covered),
-        "coverage_known": _mean(covered[known]),
-        "coverage_unknown": _mean(covered[~known]),
-        "set_size": _mean(answers[known].sum(axis=1)),
-        f"picklist{pick_list}": _mean(ranked_truth[known][:, :pick_list].max(axis=1, initial=False)),
+        "coverage": mean_or_nan(covered),
+        "coverage_known": mean_or_nan(covered[known]),
+        "coverage_unknown": mean_or_nan(covered[~known]),
+        "set_size": mean_or_nan(answers[known].sum(axis=1)),
+        f"picklist{pick_list}": mean_or_nan(ranked_truth[known][:, :pick_list].max(axis=1, initial=False)),
     }
 
 
@@ -78,13 +78,13 @@ def backoff_figures(truth: Sequence[Path], reported: Sequence[Path]) -> dict[str
     leaf = np.array([len(r) > 0 and tuple(r) not in inner for r in reported], bool)
     depth = [min(len(r) / max(len(t), 1), 1.0) for t, r in zip(truth, reported, strict=True)]
     return {
-        "correct_at_level": _mean(right),
-        "correct_when_said": _mean(right[said]),
-        "leaf_share": _mean(leaf),
-        "silent_share": _mean(~said),
+        "correct_at_level": mean_or_nan(right),
+        "correct_when_said": mean_or_nan(right[said]),
+        "leaf_share": mean_or_nan(leaf),
+        "silent_share": mean_or_nan(~said),
         "depth": float(np.mean(depth)) if depth else float("nan"),
     }
 
 
-def _mean(values: NDArray[np.generic]) -> float:
+def mean_or_nan(values: NDArray[np.generic]) -> float:
     return float(values.mean()) if len(values) else float("nan")  # type: ignore[attr-defined]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.boxes import Boxes, iou
+from facings.boxes import Boxes, iou, rounded
 from facings.errors import ConfigError
-from facings.runtime.track_events import Appeared, Box, Event, Gone, Moved
+from facings.runtime.track_events import Appeared, Event, Gone, Moved
 
 Indices = NDArray[np.int64]
 # The number of a facing that has not been seen often enough to have one.
@@ -119,10 +119,10 @@ class Tracker:
         return self._aside(track)
 
     def _swapped(self, track: _Track, product: str | None) -> list[Event]:
-        gone = Gone(self._frame, track.number, track.product_id, _box(track.anchor))
+        gone = Gone(self._frame, track.number, track.product_id, rounded(track.anchor))
         track.number, track.product_id, track.other_seen, track.away = self._number(), product, 0, 0
         track.anchor = track.box
-        return [gone, Appeared(self._frame, track.number, product, _box(track.box))]
+        return [gone, Appeared(self._frame, track.number, product, rounded(track.box))]
 
     def _aside(self, track: _Track) -> list[Event]:
         side = float(np.sqrt(max(np.prod(track.anchor[2:] - track.anchor[:2]), 1e-6)))
@@ -130,8 +130,8 @@ class Tracker:
         track.away = track.away + 1 if shift > self.patience.move * side else 0
         if track.away < self.patience.confirm or not track.confirmed:
             return []
-        before, track.anchor, track.away = _box(track.anchor), track.box, 0
-        return [Moved(self._frame, track.number, track.product_id, _box(track.box), before)]
+        before, track.anchor, track.away = rounded(track.anchor), track.box, 0
+        return [Moved(self._frame, track.number, track.product_id, rounded(track.box), before)]
 
     def _confirm(self, of_box: dict[int, _Track]) -> list[Event]:
         """New facings that have been there long enough: one that is missing elsewhere, or a new one."""
@@ -142,13 +142,13 @@ class Tracker:
             lost = self._lost(track)
             if lost is None:
                 track.number = self._number()
-                events.append(Appeared(self._frame, track.number, track.product_id, _box(track.box)))
+                events.append(Appeared(self._frame, track.number, track.product_id, rounded(track.box)))
                 continue
             self._tracks.remove(track)
-            before = _box(lost.anchor)
+            before = rounded(lost.anchor)
             lost.box = lost.anchor = track.box
             lost.seen, lost.missing, of_box[column] = track.seen, 0, lost
-            events.append(Moved(self._frame, lost.number, lost.product_id, _box(lost.box), before))
+            events.append(Moved(self._frame, lost.number, lost.product_id, rounded(lost.box), before))
         return events
 
     def _lost(self, track: _Track) -> _Track | None:
@@ -169,7 +169,7 @@ class Tracker:
         for track in self._tracks:
             if track.missing >= (self.patience.hidden if track.confirmed else 1):
                 if track.confirmed:
-                    events.append(Gone(self._frame, track.number, track.product_id, _box(track.box)))
+                    events.append(Gone(self._frame, track.number, track.product_id, rounded(track.box)))
             else:
                 kept.append(track)
         self._tracks = kept
@@ -208,8 +208,3 @@ def assign(before: Boxes, now: Boxes, least_iou: float) -> list[tuple[int, int]]
 
 def _centre(box: Boxes) -> NDArray[np.float32]:
     return (box[:2] + box[2:]) / np.float32(2)
-
-
-def _box(box: Boxes) -> Box:
-    x1, y1, x2, y2 = (round(float(value), 2) for value in box)
-    return x1, y1, x2, y2

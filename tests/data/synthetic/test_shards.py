@@ -18,14 +18,9 @@ from facings.data.synthetic.joining import drawn_crops, permutation, write_coco
 from facings.data.synthetic.scenes import Scenes
 from facings.data.synthetic.shards import SHARD, Frame, read_shards, write_shards
 from facings.errors import DataError
-from facings.files import sha256
-from tests.conftest import tiny_parameters
+from tests.conftest import contents, tiny_parameters
 
 LONG = {"train_scenes": 3 * SHARD + 2, "val_scenes": 1, "image_size": 96, "enrol_photos": 0}
-
-
-def contents(folder: Path) -> dict[str, str]:
-    return {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_a_frame_alone_is_the_frame_of_the_set(tiny_data: Path) -> None:
@@ -38,7 +33,7 @@ def test_a_frame_alone_is_the_frame_of_the_set(tiny_data: Path) -> None:
 
 def test_a_killed_run_goes_on_and_gives_the_same(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tests.conftest import tiny_parameters\n"
+        "import sys; from pathlib import Path; from tests.conftest import contents, tiny_parameters\n"
         "from facings.data.synthetic.dataset import synthesize\n"
         f"synthesize(Path(sys.argv[1]), tiny_parameters(**{LONG!r}))"
     )

@@ -20,11 +20,7 @@ from facings.data.tables import read_recognition_table
 from facings.data.taxonomy import read_taxonomy
 from facings.errors import ConfigError, DataError
 from facings.files import sha256
-from tests.conftest import tiny_parameters
-
-
-def contents(folder: Path) -> dict[str, str]:
-    return {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+from tests.conftest import contents, tiny_parameters
 
 
 @pytest.fixture(scope="module")
