@@ -1,6 +1,7 @@
 """predict, enroll and remove on a real (tiny) bundle, and on pictures as they come."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,38 @@ def test_enroll_and_remove_make_versions(
     assert main(["verify", str(own_bundle)]) == 0
     assert main(["remove", str(own_bundle), "--product", "dragon_fruit"]) == 0
     assert "dragon_fruit" not in Bundle.open(own_bundle).gallery().items
+
+
+def test_enroll_and_stream_take_signed_bundles_alone(
+    own_bundle: Path, tiny_shop: TinyShop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("lab", "stranger"):
+        assert main(["keygen", str(tmp_path / name)]) == 0
+    frame = str(tiny_shop.frames[0])
+    shown = tmp_path / "frames"
+    shown.mkdir()
+    shutil.copy(frame, shown)
+    verbs = {
+        "enroll": ["enroll", str(own_bundle), frame, "--product", "new", "--whole", "--force"],
+        "stream": ["stream", str(own_bundle), str(shown)],
+    }
+    mine, theirs = (["--require-key", str(tmp_path / f"{name}.pub")] for name in ("lab", "stranger"))
+    for words in verbs.values():
+        assert main([*words, *mine]) == 2
+        assert "not signed" in capsys.readouterr().err
+    assert main(["sign", str(own_bundle), "--key", str(tmp_path / "lab")]) == 0
+    for words in verbs.values():
+        assert main([*words, *theirs]) == 2
+        assert "signature.json: is by the key" in capsys.readouterr().err
+    for words in (verbs["stream"], verbs["enroll"]):
+        assert main([*words, *mine, "--signed-gallery"]) == 0
+    capsys.readouterr()
+    # What was enrolled is not signed.
+    assert main([*verbs["stream"], *mine]) == 0
+    assert json.loads(capsys.readouterr().out)["gallery_version"] == "000002"
+    for words in verbs.values():
+        assert main([*words, *mine, "--signed-gallery"]) == 2
+        assert "version 000002 is in force, signed is 000001" in capsys.readouterr().err
 
 
 def test_runs_as_a_module_without_the_research_packages(tiny_shop: TinyShop, tmp_path: Path) -> None:

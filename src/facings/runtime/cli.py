@@ -18,7 +18,7 @@ from facings.runtime.enroll_verb import enroll_parser, remove_parser, run_enroll
 from facings.runtime.gallery import Gallery
 from facings.runtime.gallery_verb import gallery_parser, run_gallery
 from facings.runtime.images import read_image
-from facings.runtime.parsing import Parser, count, find_pictures, pixels
+from facings.runtime.parsing import Parser, count, find_pictures, key_options, pixels
 from facings.runtime.recognizer import Recognizer
 from facings.runtime.signature_verbs import keygen_parser, run_keygen, run_sign, sign_parser
 from facings.runtime.stream_verb import run_stream, stream_parser
@@ -71,7 +71,7 @@ def predict_parser() -> Parser:
     parser.add_argument(
         "--whole", action="store_true", help="look at the whole picture too, for products beyond --overlap"
     )
-    _key_options(parser)
+    key_options(parser)
     parser.add_argument("--no-annotate", action="store_true", help="write the JSON alone")
     parser.add_argument("--json", action="store_true", help="also print each decision as a line of JSON")
     return parser
@@ -126,21 +126,10 @@ def tiling_of(options: argparse.Namespace, bundle: Bundle) -> Tiling | None:
 
 def verify_parser() -> Parser:
     parser = Parser("facings verify", description="Check a bundle: checksums, schema, operators, golden samples.")
-    _key_options(parser)
+    key_options(parser)
     parser.add_argument("--threads", type=count, help="threads of the runtime (default: one a core)")
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
     return parser
-
-
-def _key_options(parser: Parser) -> None:
-    parser.add_argument(
-        "--require-key", type=Path, metavar="PUB", help="refuse a bundle that is not signed by this key"
-    )
-    parser.add_argument(
-        "--signed-gallery",
-        action="store_true",
-        help="with --require-key: refuse a gallery committed after the signature",
-    )
 
 
 def verify_bundle(options: argparse.Namespace) -> int:

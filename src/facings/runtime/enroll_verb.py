@@ -12,7 +12,7 @@ from facings.runtime.enrolment import Outcome, Proposal, Request, Settings, enro
 from facings.runtime.enrolment_effect import Effect
 from facings.runtime.enrolment_table import known_category, read_categories, read_requests
 from facings.runtime.gallery import Gallery
-from facings.runtime.parsing import Parser, count, find_pictures
+from facings.runtime.parsing import Parser, count, find_pictures, key_options
 from facings.runtime.product_catalogue import SOLD_BY
 from facings.runtime.recognizer import Recognizer
 from facings.suggestions import nearest
@@ -46,6 +46,7 @@ def enroll_parser() -> Parser:
     parser.add_argument("--dry-run", action="store_true", help="say what would happen, change nothing")
     parser.add_argument("--author", help="kept in the gallery's version (default: the user's name)")
     parser.add_argument("--reason", default="enroll", help="kept in the gallery's version")
+    key_options(parser)
     parser.add_argument("--threads", type=count, help="threads of the runtime (default: one a core)")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     return parser
@@ -56,7 +57,9 @@ def run_enroll(options: argparse.Namespace) -> int:
     if (options.table is None) == (options.product is None):
         raise ConfigError("give --product ID with its photos, or --table FILE.csv")
     # The gallery's vectors are the float graph's, whichever is used to look for products later.
-    bundle = Bundle.open(options.bundle, precision="float32")
+    bundle = Bundle.open(
+        options.bundle, precision="float32", require_key=options.require_key, signed_gallery=options.signed_gallery
+    )
     recognizer = Recognizer(bundle, threads=options.threads)
     if recognizer.gallery is None:
         raise ConfigError(f"{options.bundle}: has no gallery; export it with an embedder and gallery.table")

@@ -33,6 +33,18 @@ class Parser(argparse.ArgumentParser):
         return options
 
 
+def key_options(parser: Parser) -> None:
+    """Whose bundles are taken: what `Bundle.open` knows as `require_key` and `signed_gallery`."""
+    parser.add_argument(
+        "--require-key", type=Path, metavar="PUB", help="refuse a bundle that is not signed by this key"
+    )
+    parser.add_argument(
+        "--signed-gallery",
+        action="store_true",
+        help="with --require-key: refuse a gallery committed after the signature",
+    )
+
+
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
     """Pictures named, and those in folders named, in order. Raises DataError for a folder that has none."""
     found: list[Path] = []

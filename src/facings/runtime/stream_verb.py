@@ -11,7 +11,7 @@ from facings.errors import ConfigError, DataError
 from facings.runtime.bundle import Bundle
 from facings.runtime.hot_swap import HotSwap
 from facings.runtime.images import read_image
-from facings.runtime.parsing import PICTURES, Parser, count, find_pictures
+from facings.runtime.parsing import PICTURES, Parser, count, find_pictures, key_options
 from facings.runtime.recognizer import Recognizer
 from facings.runtime.stream import StreamRecognizer, StreamResult, StreamSettings
 from facings.runtime.track_events import to_lines
@@ -30,6 +30,7 @@ def stream_parser() -> Parser:
         help="a folder of pictures, taken in the order of their names, or a pattern 'cam1/*.jpg'",
     )
     parser.add_argument("--events", type=Path, metavar="FILE", help="also write the events alone, a line of JSON each")
+    key_options(parser)
     parser.add_argument("--threads", type=count, help="threads of the runtime (default: one a core)")
     parser.add_argument("--refresh", type=count, default=3000, help="frames after which all is worked out anew (3000)")
     parser.add_argument("--hidden", type=count, default=15, help="frames after which what is missing is gone (15)")
@@ -38,7 +39,8 @@ def stream_parser() -> Parser:
 
 
 def run_stream(options: argparse.Namespace) -> int:
-    """A damaged picture is named and left out, the others are done. A gallery version that is committed meanwhile is taken."""
+    """A damaged picture is named and left out, the others are done. A gallery version that is committed meanwhile is taken,
+    but with --signed-gallery: it would be one that nobody signed."""
     pictures = find_frames(options.frames)
     if options.events is not None and options.events.exists() and not options.events.is_file():
         raise ConfigError(f"--events {options.events}: is no file")
@@ -47,12 +49,14 @@ def run_stream(options: argparse.Namespace) -> int:
     )
 
     def load(path: Path) -> Recognizer:
-        return Recognizer(Bundle.open(path), threads=options.threads)
+        bundle = Bundle.open(path, require_key=options.require_key, signed_gallery=options.signed_gallery)
+        return Recognizer(bundle, threads=options.threads)
 
     failed = embedded = items = 0
     with contextlib.ExitStack() as stack:
         holder = stack.enter_context(HotSwap(options.bundle, load=load, golden=False))
-        holder.watch()
+        if not options.signed_gallery:
+            holder.watch()
         events: IO[str] | None = None
         if options.events is not None:
             options.events.parent.mkdir(parents=True, exist_ok=True)
