@@ -10,9 +10,10 @@ from PIL import Image
 
 from facings.data.coco import read_coco
 from facings.data.detection import DetectionDataset, collate
+from facings.data.detection_datamodule import CocoDetectionDataModule
 from facings.data.samplers import Draw
 from facings.data.transforms.detection import training_transform
-from facings.errors import DataError
+from facings.errors import ConfigError, DataError
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -141,3 +142,34 @@ def test_collate_keeps_frames_without_objects(tmp_path: Path) -> None:
     empty = {**item, "boxes": item["boxes"][:0], "labels": item["labels"][:0]}
     batch = collate([item, empty])
     assert batch["pixels"].shape == (2, 3, 64, 64) and [len(b) for b in batch["boxes"]] == [1, 0]
+
+
+def data_module(**sources: Any) -> CocoDetectionDataModule:
+    return CocoDetectionDataModule(
+        augmentation=training_transform(size=32), image_size=32, mean=HALF, std=HALF, batch_size=2, seed=0, **sources
+    )
+
+
+def test_a_split_may_join_several_tables(tmp_path: Path) -> None:
+    sources = []
+    for name, boxes in (("one", [[2, 2, 20, 20]]), ("two", [[5, 5, 9, 9], [30, 10, 12, 12], [70, 0, 5, 5]])):
+        (tmp_path / name).mkdir()
+        path = write(tmp_path / name, [{"bbox": box} for box in boxes])
+        sources.append({"annotations": str(path), "images": str(tmp_path / name)})
+    data = data_module(train=sources, val=sources[0], test=sources)
+    assert [len(image.boxes) for image in data.train_table.images] == [1, 2]
+    assert [image.image_id for image in data.train_table.images] == [1, 2]  # both files call theirs 7
+    assert [image.image_id for image in data.val_table.images] == [7]
+    assert next(iter(data.train_dataloader()))["pixels"].shape == (2, 3, 32, 32)
+    assert list(data.checksums()) == ["instances.json", "two/instances.json"]
+    assert len(data.faults()) == 1
+
+
+def test_tables_of_other_categories_do_not_join(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    first = {"annotations": str(write(tmp_path, [{"bbox": [2, 2, 20, 20]}])), "images": str(tmp_path)}
+    renamed = {"categories": [{"id": 3, "name": "cans"}, {"id": 9, "name": "produce"}]}
+    path = write(tmp_path / "other", [{"bbox": [2, 2, 20, 20]}], renamed)
+    other = {"annotations": str(path), "images": str(tmp_path / "other")}
+    with pytest.raises(ConfigError, match=r"other/instances.json: has the categories .*cans.*class_agnostic=true"):
+        data_module(train=[first, other], val=first)

@@ -104,6 +104,23 @@ def produce(runs: Sequence[Path]) -> Taken:
     return _taken(metrics, judged)
 
 
+def sim2real(runs: Sequence[Path]) -> Taken:
+    """`synth-sim2real`: a run whose test split is real and whose training was not."""
+    one = Judged(runs[0])
+    return _taken({name: one.metric(name) for name in ("ap", "ap50")} | {"minutes": {"value": one.minutes}}, [one])
+
+
+def pretrain(runs: Sequence[Path]) -> Taken:
+    """`synth-pretrain`: the run that began with the synthetic detector, and the one that began with ImageNet."""
+    synthetic, imagenet = (Judged(run) for run in runs)
+    gain = paired_intervals(synthetic.drawn("bbox"), imagenet.drawn("bbox"), repeats=REPEATS)["ap50"]
+    Console().print(
+        f"AP50 better by {gain.value:.3f} ({gain.low:.3f} to {gain.high:.3f}), in {gain.wins:.0%} of the draws"
+    )
+    metrics = {"ap50_from_synthetic": synthetic.metric("ap50"), "ap50_from_imagenet": imagenet.metric("ap50")}
+    return _taken(metrics, [synthetic, imagenet])
+
+
 def _taken(metrics: Metrics, judged: Sequence[Judged]) -> Taken:
     data = {f"{one.run.name}/{name}": checksum for one in judged for name, checksum in one.checksums.items()}
     return Taken(metrics, [one.seed for one in judged], data)
@@ -113,4 +130,6 @@ RECORDS: Mapping[str, RunRecord] = {
     "det-snack": RunRecord(1, snack),
     "det-ai231": RunRecord(2, ai231),
     "det-produce": RunRecord(3, produce),
+    "synth-sim2real": RunRecord(1, sim2real),
+    "synth-pretrain": RunRecord(2, pretrain),
 }

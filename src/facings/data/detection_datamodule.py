@@ -11,16 +11,18 @@ from torch.utils.data import DataLoader
 
 from facings.data.coco import CocoTable, read_coco
 from facings.data.detection import DetectionDataset, collate
+from facings.data.joined_tables import joined
 from facings.data.samplers import ShareSampler, ShuffleSampler, process
 from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import ConfigError
 from facings.tiles import Tiling
 
 Source = Mapping[str, str]
+Sources = Source | Sequence[Source]
 
 
 class CocoDetectionDataModule(pl.LightningDataModule):
-    """`train`, `val`, `test`: each `{annotations: FILE.json, images: FOLDER}`; `test` null means `val`.
+    """`train`, `val`, `test`: each `{annotations: FILE.json, images: FOLDER}`, or a list of such; `test` null means `val`.
 
     `samples_per_epoch`: frames an epoch, drawn in whole shuffled rounds; null is one round. Small sets want many rounds.
     `mosaic`, `mosaic_side`, `copy_paste`, `attributes`: see `DetectionDataset`. `tiles`: `size`, `overlap`, `whole` of
@@ -30,9 +32,9 @@ class CocoDetectionDataModule(pl.LightningDataModule):
     def __init__(
         self,
         *,
-        train: Source,
-        val: Source,
-        test: Source | None = None,
+        train: Sources,
+        val: Sources,
+        test: Sources | None = None,
         augmentation: A.Compose,
         image_size: int,
         mean: Sequence[float],
@@ -52,8 +54,10 @@ class CocoDetectionDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.class_agnostic = class_agnostic
-        self.train_table, self.val_table = self._read(train), self._read(val)
-        self.test_table = self._read(test) if test is not None else self.val_table
+        self._parts = {name: self._read(given) for name, given in {"train": train, "val": val}.items()}
+        self._parts["test"] = self._read(test) if test is not None else self._parts["val"]
+        self.train_table, self.val_table = joined(self._parts["train"]), joined(self._parts["val"])
+        self.test_table = joined(self._parts["test"]) if test is not None else self.val_table
         for name, table in {"val": self.val_table, "test": self.test_table}.items():
             if table.labels != self.train_table.labels:
                 raise ConfigError(
@@ -75,17 +79,25 @@ class CocoDetectionDataModule(pl.LightningDataModule):
         """Category names by label number."""
         return self.train_table.labels
 
-    def _read(self, source: Source) -> CocoTable:
-        return read_coco(source["annotations"], source["images"], class_agnostic=self.class_agnostic)
+    def _read(self, given: Sources) -> list[CocoTable]:
+        sources = [given] if isinstance(given, Mapping) else given
+        return [read_coco(s["annotations"], s["images"], class_agnostic=self.class_agnostic) for s in sources]
+
+    def _files(self) -> list[CocoTable]:
+        """The tables as they lie on disk, each once."""
+        return list({table.source: table for part in self._parts.values() for table in part}.values())
 
     def faults(self) -> list[str]:
         """What reading the tables left out or mended."""
-        tables = {id(t): t for t in (self.train_table, self.val_table, self.test_table)}
-        return [f"{table.source.name}: {fault}" for table in tables.values() for fault in table.faults]
+        return [f"{table.source.name}: {fault}" for table in self._files() for fault in table.faults]
 
     def checksums(self) -> dict[str, str]:
-        """Annotation file → its sha256."""
-        return {t.source.name: t.checksum() for t in (self.train_table, self.val_table, self.test_table)}
+        """Annotation file → its sha256; of files with one name, the later ones with their folder."""
+        found: dict[str, str] = {}
+        for table in self._files():
+            name = table.source.name
+            found["/".join(table.source.parts[-2:]) if name in found else name] = table.checksum()
+        return found
 
     def crowding(self) -> float:
         """Objects a picture that 99.9 % of all pictures do not exceed."""
