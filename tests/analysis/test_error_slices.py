@@ -1,5 +1,7 @@
 """Named slices against the numeric ones, the chain's slices against its counts, findings and figures."""
 
+from datetime import datetime
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from facings.analysis.error_figures import draw_counts, draw_slices, draw_tide
 from facings.analysis.error_slices import (
     glare_share,
     glare_slices,
+    picture_slices,
     slices_by_object_name,
     slices_by_picture_name,
     stage_slices,
@@ -29,6 +32,11 @@ def test_cameras_equal_slices_by_number(shelf: Shelf) -> None:
     assert [row["ap50"] for row in rows] == [row["ap50"] for row in numbers]
     assert slices_by_picture_name(truth, found, dict.fromkeys(cameras)) == []
     names = [None if n % 3 == 0 else "packaged" for n in range(len(truth["annotations"]))]
+    moments = {key: datetime(2026, 3, 1, 8 if name == "left" else 9) for key, name in cameras.items()}
+    shot = picture_slices(truth, found, cameras, moments)
+    assert shot["camera"] == rows and [row["slice"] for row in shot["time of day"]] == ["06 to 09 h", "09 to 12 h"]
+    assert [row["ap50"] for row in shot["time of day"]] == [row["ap50"] for row in rows]
+    assert set(picture_slices(truth, found, cameras, dict.fromkeys(cameras))) == {"camera"}
     [row] = slices_by_object_name(truth, found, names)
     assert row["slice"] == "packaged" and row["objects"] == sum(name is not None for name in names)
 

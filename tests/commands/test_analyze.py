@@ -10,6 +10,8 @@ from PIL import Image
 from facings.commands.cli import main
 from facings.structures import Decision, Item
 
+# Who took the picture, and when: slices of it.
+SHOT = {"camera": "aisle-4", "time of day": "06 to 09 h"}
 BOXES = [[10, 10, 30, 30], [60, 10, 30, 30], [110, 10, 30, 30]]
 
 
@@ -21,7 +23,16 @@ def run(tmp_path: Path) -> Path:
     Image.fromarray(pixels).save(tmp_path / "images" / "shelf.png")
     names = ("fuji", "gala", "fuji")
     truth = {
-        "images": [{"id": 1, "file_name": "shelf.png", "width": 160, "height": 60}],
+        "images": [
+            {
+                "id": 1,
+                "file_name": "shelf.png",
+                "width": 160,
+                "height": 60,
+                "camera_id": "aisle-4",
+                "captured_at": "2026-03-01T08:30:00",
+            }
+        ],
         "categories": [{"id": 1, "name": "product"}],
         "annotations": [
             {"id": n, "image_id": 1, "category_id": 1, "bbox": box, "area": 900, "iscrowd": 0, "product_id": name}
@@ -44,6 +55,8 @@ def test_a_detector(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = json.loads((run / "analysis" / "analysis.json").read_text())
     assert content["tide"]["boxes"]["counts"]["localisation"] == content["tide"]["boxes"]["counts"]["missed"] == 1
     assert {finding["name"] for finding in content["findings"]} == {"localisation", "missed"}
+    for name, words in SHOT.items():
+        assert [(row["slice"], row["objects"]) for row in content["slices"][name]] == [(words, 3)]
     page = (run / "analysis" / "analysis.md").read_text()
     for line in page.split("## Files")[1].splitlines():
         assert not line or (run / "analysis" / line.strip("- `")).is_file()
@@ -64,6 +77,8 @@ def test_a_benchmark(run: Path) -> None:
     assert main(["analyze", f"run={run}", f"folder={run}/elsewhere"]) == 0
     content = json.loads((run / "elsewhere" / "analysis.json").read_text())
     assert content["stages"]["right"] == 1 and content["errors"] == 2 and content["bundle_read"] is False
+    for name, words in SHOT.items():
+        assert [(row["slice"], row["right"]) for row in content["slices"][name]] == [(words, 1)]
     assert [(pair["truth"], pair["answer"]) for pair in content["confusions"]] == [("fuji", "gala")]
 
 

@@ -1,6 +1,7 @@
 """COCO reading with every fault, and detection batches."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,24 @@ def test_boxes_are_clipped_and_faults_listed(tmp_path: Path) -> None:
     assert image.labels.tolist() == [0, 1] and image.product_ids == ("a", None)
     assert len(table.faults) == 5
     assert read_coco(table.source, tmp_path, class_agnostic=True).labels == ("product",)
+
+
+def test_camera_and_time_of_a_picture(tmp_path: Path) -> None:
+    record = {"id": 7, "file_name": "a.png", "width": 60, "height": 40}
+    box = {"bbox": [5, 5, 10, 10]}
+
+    def read(image: dict[str, Any], *boxes: dict[str, Any]) -> Any:
+        return read_coco(write(tmp_path, list(boxes) or [box], {"images": [record | image]}), tmp_path)
+
+    [image] = read({"camera_id": 4, "captured_at": "2026-03-01T08:30:00"}).images
+    assert (image.camera_id, image.captured_at) == ("4", datetime(2026, 3, 1, 8, 30))
+    assert read({}).images[0].camera_id is None and read({}).images[0].captured_at is None
+    # Told beside the objects, it is taken where they agree.
+    assert read({}, box | {"camera_id": "left"}, box).images[0].camera_id == "left"
+    assert read({}, box | {"camera_id": "left"}, box | {"camera_id": "right"}).images[0].camera_id is None
+    table = read({"captured_at": "noon"})
+    assert table.images[0].captured_at is None
+    assert table.faults == ("image 7: captured_at is 'noon'; expected ISO 8601, such as 2026-03-01T08:30:00",)
 
 
 def test_a_class_without_samples_keeps_its_number(tmp_path: Path) -> None:

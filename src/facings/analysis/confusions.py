@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +42,16 @@ class Confusion:
 
 @dataclass(frozen=True)
 class AnsweredFrame:
-    """What was said of a picture, and what is there: `boxes` (M, 4) xyxy, `products` id or None each."""
+    """What was said of a picture, and what is there: `boxes` (M, 4) xyxy, `products` id or None each; `camera`, `moment`: who
+    took it, and when, None where that is not known."""
 
     picture: str
     decision: Decision
     boxes: NDArray[np.float32]
     products: tuple[str | None, ...]
     attribution: FrameAttribution
+    camera: str | None = None
+    moment: datetime | None = None
 
 
 def confusions(

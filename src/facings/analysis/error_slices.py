@@ -1,20 +1,24 @@
-"""Errors by what has a name (camera, category, packaged or produce) and by glare; the stages of the chain by any value.
+"""Errors by what has a name (camera, hour, category, packaged or produce) and by glare; the stages of the chain by any value.
 
 Beside `slices`, which has density, neighbour gap, size and blur. Knows nothing of models or files.
 """
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facings.analysis.attribution import FATES, FrameAttribution
-from facings.analysis.slices import Predictions, Rows, Truth, slice_by_object, slice_by_picture
+from facings.analysis.confusions import AnsweredFrame
+from facings.analysis.slices import SIZE, Predictions, Rows, Truth, slice_by_object, slice_by_picture
 
 # Of a pixel's darkest channel, 0–255: nothing of the surface is left to see there.
 BURNT = 250
+# Hours of the day that are one slice: light and stock change with them.
+HOURS = 3
 
 
 def glare_share(picture: NDArray[np.uint8]) -> float:
@@ -75,6 +79,30 @@ def slices_by_object_name(truth: Truth, predictions: Predictions, names: Sequenc
     return _named(slice_by_object(truth, predictions, values, _between(known), **options), known)
 
 
+def picture_slices(
+    truth: Truth,
+    predictions: Predictions,
+    cameras: Mapping[int, str | None],
+    moments: Mapping[int, datetime | None],
+    **options: Any,
+) -> dict[str, Rows]:
+    """By camera and by time of day, of each picture by id; a table alone where it is known of any picture."""
+    times = {image: None if moment is None else time_of_day(moment) for image, moment in moments.items()}
+    named = {"camera": cameras, "time of day": times}
+    found = {key: slices_by_picture_name(truth, predictions, names, **options) for key, names in named.items()}
+    return {key: rows for key, rows in found.items() if rows}
+
+
+def time_of_day(moment: datetime) -> str:
+    """The `HOURS` hours of the day, in the clock of the camera.
+
+    >>> time_of_day(datetime(2026, 3, 1, 8, 30)), time_of_day(datetime(2026, 3, 1, 21, 0))
+    ('06 to 09 h', '21 to 24 h')
+    """
+    start = moment.hour // HOURS * HOURS
+    return f"{start:02d} to {start + HOURS:02d} h"
+
+
 def department(path: Sequence[str]) -> str | None:
     """The coarsest name of a category path: as a rule packaged or produce. None without a path.
 
@@ -106,6 +134,42 @@ def stage_slices(frames: Sequence[FrameAttribution], values: Sequence[Sequence[H
         row: dict[str, Any] = {"slice": str(value), "objects": own_counts.total(), "error_share": share}
         rows.append(row | {fate: own_counts[fate] for fate in FATES if own_counts[fate]})
     return rows
+
+
+def chain_slices(frames: Sequence[AnsweredFrame], categories: Mapping[str, tuple[str, ...]]) -> dict[str, Rows]:
+    """Rows of `stage_slices` by department, category and size (COCO's limits); by camera and time of day where any picture tells.
+    `categories`: product → path from coarse to fine."""
+    judged = [frame.attribution for frame in frames]
+    paths = [[categories.get(product or "", ()) for product in frame.products] for frame in frames]
+    small, large = SIZE
+    sizes = [
+        [
+            f"below {small:g} pixels" if size < small else f"{small:g} to {large:g} pixels" if size < large
+            else f"{large:g} pixels or more"
+            for size in own
+        ]
+        for own in map(_sizes, frames)
+    ]  # fmt: skip
+    slices = {
+        "department": stage_slices(judged, [[department(path) for path in own] for own in paths]),
+        "category": stage_slices(judged, [["/".join(path) or None for path in own] for own in paths]),
+        "size": stage_slices(judged, sizes),
+    }
+    of_picture = {
+        "camera": [frame.camera for frame in frames],
+        "time of day": [None if frame.moment is None else time_of_day(frame.moment) for frame in frames],
+    }
+    for key, names in of_picture.items():
+        values = [[name] * len(frame.products) for name, frame in zip(names, frames, strict=True)]
+        if rows := stage_slices(judged, values):
+            slices[key] = rows
+    return slices
+
+
+def _sizes(frame: AnsweredFrame) -> list[float]:
+    sides = frame.boxes[:, 2:] - frame.boxes[:, :2]
+    sizes: list[float] = ((sides[:, 0] * sides[:, 1]).clip(0) ** 0.5).tolist()
+    return sizes
 
 
 def _between(names: Sequence[str]) -> list[float]:

@@ -11,7 +11,7 @@ from facings.analysis.confusions import AnsweredFrame, Confusion, confusions, dr
 from facings.analysis.contact_sheet import jpeg
 from facings.analysis.curve_figures import png
 from facings.analysis.error_figures import draw_counts, draw_slices
-from facings.analysis.error_slices import department, stage_slices
+from facings.analysis.error_slices import chain_slices
 from facings.analysis.findings import findings_of_counts
 from facings.commands.analyzed import Analyzed, table_of
 from facings.data.coco import CocoImage, CocoTable
@@ -125,30 +125,9 @@ def answered(
     """One picture's decision beside its truth, attributed; `unknown`: product ids that say that nobody noted the product."""
     products = tuple(None if product in unknown else product for product in image.product_ids)
     attribution = attribute_frame(decision, image.boxes, products, categories=categories, enrolled=enrolled)
-    return AnsweredFrame(image.path.name, decision, image.boxes, products, attribution)
-
-
-def chain_slices(
-    frames: Sequence[AnsweredFrame], categories: Mapping[str, tuple[str, ...]]
-) -> dict[str, list[dict[str, Any]]]:
-    """Rows of `stage_slices` by department, category and size."""
-    judged = [frame.attribution for frame in frames]
-    paths = [[categories.get(product or "", ()) for product in frame.products] for frame in frames]
-    sizes = [
-        ["below 32 pixels" if size < 32 else "32 to 96 pixels" if size < 96 else "96 pixels or more" for size in own]
-        for own in (_sizes(frame) for frame in frames)
-    ]
-    return {
-        "department": stage_slices(judged, [[department(path) for path in own] for own in paths]),
-        "category": stage_slices(judged, [["/".join(path) or None for path in own] for own in paths]),
-        "size": stage_slices(judged, sizes),
-    }
-
-
-def _sizes(frame: AnsweredFrame) -> list[float]:
-    sides = frame.boxes[:, 2:] - frame.boxes[:, :2]
-    sizes: list[float] = ((sides[:, 0] * sides[:, 1]).clip(0) ** 0.5).tolist()
-    return sizes
+    return AnsweredFrame(
+        image.path.name, decision, image.boxes, products, attribution, image.camera_id, image.captured_at
+    )
 
 
 def _pair(pair: Confusion) -> dict[str, Any]:

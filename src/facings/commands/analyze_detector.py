@@ -13,7 +13,7 @@ from facings.analysis.comparison import Kind, has_masks, pair_pictures
 from facings.analysis.contact_sheet import Mark, MarkedPicture, Plate, jpeg, lay_out
 from facings.analysis.curve_figures import png
 from facings.analysis.error_figures import draw_slices, draw_tide
-from facings.analysis.error_slices import glare_share, glare_slices, slices_by_object_name
+from facings.analysis.error_slices import glare_share, glare_slices, picture_slices, slices_by_object_name
 from facings.analysis.findings import findings_of_gains
 from facings.analysis.label_faults import LabelFault, detection_label_faults, faults_as_coco, faults_as_fiftyone
 from facings.analysis.slices import blur_slices, density_slices, gap_slices, laplacian_variance, size_slices
@@ -96,7 +96,9 @@ def detector_slices(
     if len(table.labels) > 1:
         names = [table.labels[int(entry["category_id"]) - 1] for entry in truth["annotations"]]
         slices["category"] = slices_by_object_name(truth, predictions, names, max_detections=1000)
-    return slices
+    cameras = {image.image_id: image.camera_id for image in table.images}
+    moments = {image.image_id: image.captured_at for image in table.images}
+    return slices | picture_slices(truth, predictions, cameras, moments, max_detections=1000)
 
 
 def quartiles(values: Iterable[float]) -> list[float]:

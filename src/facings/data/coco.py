@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ class CocoImage:
     """One picture and its objects: `boxes` (N, 4) float32 xyxy pixels, clipped to the picture; `labels` (N,) int64.
 
     `segmentations`: an outline (COCO polygons or RLE) for each object, None where it has none. `attributes`: what is known
-    of each object's yes-or-no properties.
+    of each object's yes-or-no properties. `camera_id`, `captured_at`: of the picture, None where the file does not tell.
     """
 
     image_id: int
@@ -33,17 +34,20 @@ class CocoImage:
     product_ids: tuple[str | None, ...]
     segmentations: tuple[Segmentation | None, ...] = ()
     attributes: tuple[Mapping[str, bool], ...] = ()
+    camera_id: str | None = None
+    captured_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class _Object:
-    """A usable annotation: `box` xyxy pixels."""
+    """A usable annotation: `box` xyxy pixels; `camera_id`: of its picture, where the annotation tells."""
 
     box: list[float]
     label: int
     product_id: str | None
     segmentation: Segmentation | None
     attributes: Mapping[str, bool]
+    camera_id: str | None
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def read_coco(
 
     Boxes that leave the picture are clipped; those without area (under one pixel wide or high after clipping), outside
     the picture, of an unknown picture, or marked `iscrowd` are left out; an outline that cannot be read is left out of its
-    object. Each such case is a line of `faults`.
+    object, a time that cannot be read of its picture. Each such case is a line of `faults`.
 
     Raises DataError for a missing or malformed file, a split without pictures or without a usable box, a category id
     that the file does not define, and pictures that are missing from the folder.
@@ -139,7 +143,7 @@ def read_coco(
         raise DataError(
             f"{source}: no usable box in {len(content['annotations'])} annotations; {'; '.join(faults[:3])}"
         )
-    read = tuple(_image(records[i], folder, objects[i]) for i in sorted(records))
+    read = tuple(_image(records[i], folder, objects[i], faults) for i in sorted(records))
     if check_files:
         missing = [image.path for image in read if not image.path.is_file()]
         if missing:
@@ -217,10 +221,13 @@ def _object(
         product_id=None if product is None else str(product),
         segmentation=segmentation,
         attributes={str(k): bool(v) for k, v in known.items() if v is not None} if isinstance(known, dict) else {},
+        camera_id=_text(annotation.get("camera_id")),
     )
 
 
-def _image(record: dict[str, Any], folder: Path, objects: list[_Object]) -> CocoImage:
+def _image(record: dict[str, Any], folder: Path, objects: list[_Object], faults: list[str]) -> CocoImage:
+    # Some tools can only write down the camera beside each object.
+    told = {found.camera_id for found in objects} - {None}
     return CocoImage(
         image_id=int(record["id"]),
         path=folder / str(record["file_name"]),
@@ -231,4 +238,21 @@ def _image(record: dict[str, Any], folder: Path, objects: list[_Object]) -> Coco
         product_ids=tuple(found.product_id for found in objects),
         segmentations=tuple(found.segmentation for found in objects),
         attributes=tuple(found.attributes for found in objects),
+        camera_id=_text(record.get("camera_id")) or (told.pop() if len(told) == 1 else None),
+        captured_at=_moment(record, faults),
     )
+
+
+def _moment(record: dict[str, Any], faults: list[str]) -> datetime | None:
+    text = record.get("captured_at")
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(str(text))
+    except ValueError:
+        faults.append(f"image {record['id']}: captured_at is {text!r}; expected ISO 8601, such as 2026-03-01T08:30:00")
+        return None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)
