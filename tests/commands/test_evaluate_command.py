@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from facings.benchmark.rows import PROTOCOLS
 from facings.commands.composition import compose_verb
 from facings.commands.evaluate import run
 from facings.errors import CheckpointError, ConfigError
@@ -45,6 +46,8 @@ def test_bundle_agrees_with_its_checkpoints(tiny_shop: TinyShop, tmp_path: Path)
     assert figures["r5"] == pytest.approx(embedder["r5"], abs=2 / figures["queries"])
     assert figures["not_enrolled"] == 0
     assert (tmp_path / "bundle" / "predictions" / "detections.json").is_file()
+    results = json.loads((tmp_path / "bundle" / "results.json").read_text())
+    assert (results["protocol"], results["protocol_version"]) == ("evaluate", PROTOCOLS["evaluate"])
 
 
 def test_wrong_use(tiny_shop: TinyShop, tmp_path: Path) -> None:

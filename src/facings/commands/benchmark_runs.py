@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from facings.benchmark.rows import PROTOCOLS
 from facings.benchmark.verdict import Side, Truth
 from facings.data.coco import read_coco
 from facings.errors import ConfigError, DataError
@@ -155,9 +154,12 @@ def _of_evaluate(folder: Path) -> FinishedRun:
     given: Any = type("Given", (), {"annotations": None, "images": None, "class_agnostic": None})
     found = find_source(given, config, folder)
     source = {"annotations": found.annotations, "images": found.images, "class_agnostic": found.class_agnostic}
-    figures = {k: float(v) for k, v in _json(folder / "results.json").items() if isinstance(v, int | float)}
+    results = _json(folder / "results.json")
+    # Runs from before there were versions are of the first.
+    version = int(results.pop("protocol_version", 1))
+    figures = {k: float(v) for k, v in results.items() if isinstance(v, int | float)}
     settings = {"class_agnostic": found.class_agnostic}
-    asked = Asked("evaluate", PROTOCOLS["evaluate"], environment["data"], settings)
+    asked = Asked("evaluate", version, environment["data"], settings)
     return FinishedRun(folder, folder.name, asked, figures, {}, environment["machine"], environment["git"], source)
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from torch import nn
 
 from facings.benchmark.frames import label_numbers
+from facings.benchmark.rows import PROTOCOLS
 from facings.commands.application import run_folder
 from facings.commands.detection_details import detection_details, slices_table, write_details
 from facings.commands.environment import command_line, write_environment
@@ -87,13 +88,19 @@ def run(cfg: DictConfig) -> Figures:
         write_inspection(folder, frames, predictions, frames.labels)
     if found.retrieval is not None:
         write_retrieval(folder, found.retrieval, found.products)
-    atomic_write(folder / "results.json", figures_json(figures))
+    atomic_write(folder / "results.json", results_json(figures))
     table = Table("figure", "value", title=str(cfg.checkpoint or cfg.bundle))
     for name, value in figures.items():
         table.add_row(name, f"{value:.4f}")
     console.print(table)
     console.print(f"results: {folder / 'results.json'}")
     return figures
+
+
+def results_json(figures: Figures) -> str:
+    """Of `results.json`: the figures, and by which version of the protocol they were got."""
+    told = {"protocol": "evaluate", "protocol_version": PROTOCOLS["evaluate"]}
+    return json.dumps(told | json.loads(figures_json(figures)), indent=2) + "\n"
 
 
 def evaluate_checkpoint(cfg: DictConfig, console: Console | None = None) -> Evaluated:
