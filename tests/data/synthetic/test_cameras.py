@@ -96,11 +96,12 @@ def test_depth_is_seen_from_the_side_that_the_camera_hangs_on() -> None:
 def test_hidden_parts_count_for_the_amodal_box_alone() -> None:
     """A pack half hidden by one before it: half visible, its amodal box that of the pack alone."""
     pouch, other = product("pouch", (12.0, 18.0)), product("can", (8.0, 18.0))
-    _, _, (alone,) = look((Placement(pouch, 30.0, 40.0),), "front")
-    _, _, both = look((Placement(pouch, 30.0, 40.0), Placement(other, 35.0, 40.0)), "front")
+    # One piece number: the same film, which lies otherwise on every piece.
+    _, _, (alone,) = look((Placement(pouch, 30.0, 40.0, piece=5),), "front")
+    _, _, both = look((Placement(pouch, 30.0, 40.0, piece=5), Placement(other, 35.0, 40.0)), "front")
     hidden = both[0]
     assert hidden.visibility < 0.85 * alone.visibility and hidden.area < 0.85 * alone.area
-    assert np.allclose(hidden.amodal, alone.amodal, atol=0.6)
+    assert np.allclose(hidden.amodal, alone.amodal, atol=1.0)
     assert hidden.box[2] < alone.box[2] - 3
     x, y, width, _ = hidden.amodal
     assert x <= hidden.box[0] and y <= hidden.box[1] and x + width >= hidden.box[0] + hidden.box[2]

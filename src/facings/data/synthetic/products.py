@@ -8,7 +8,7 @@ import numpy as np
 from facings.data.taxonomy import product_entry
 
 Colour = tuple[int, int, int]
-PACKAGES = ("carton", "can", "bottle", "jar", "pouch", "gable")
+PACKAGES = ("carton", "can", "bag", "bottle", "jar", "pouch", "gable", "bag", "tray", "multipack")
 # Width and height of a pack in cm.
 PACKAGE_SIZES = {
     "carton": (11.0, 17.0),
@@ -17,6 +17,9 @@ PACKAGE_SIZES = {
     "jar": (8.5, 12.0),
     "pouch": (13.0, 17.0),
     "gable": (8.0, 21.0),
+    "bag": (17.0, 24.0),
+    "tray": (19.0, 12.0),
+    "multipack": (20.0, 15.0),
 }
 BRANDS = (
     "NORDA", "Bellavo", "Kisu", "OATLY HILL", "Terrano", "Miko", "Solveig", "PUNTO", "Lumi", "Arbor", "Dolce Via", "FJELL",
@@ -29,6 +32,9 @@ SORTS = {
     "jar": ("Jam", "Pesto", "Honey", "Pickles"),
     "pouch": ("Chips", "Nuts", "Pasta", "Coffee"),
     "gable": ("Milk", "Oat Drink", "Juice", "Yoghurt"),
+    "bag": ("Chips", "Nachos", "Popcorn", "Pretzels", "Rings"),
+    "tray": ("Ravioli", "Mince", "Wraps", "Cookies"),
+    "multipack": ("Lemonade", "Corn", "Yoghurt"),
 }
 # Members of a brand family share a layout and differ in this word and its colour.
 FLAVOURS: tuple[tuple[str, Colour], ...] = (

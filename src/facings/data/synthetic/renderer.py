@@ -10,7 +10,7 @@ from scipy.ndimage import find_objects
 
 from facings.data.synthetic.camera import CAMERAS, Camera, expose, to_jpeg, view
 from facings.data.synthetic.furniture import RAILS, draw_before, draw_behind, ground
-from facings.data.synthetic.packaging import draw_package
+from facings.data.synthetic.packaging import SOFT, VARIANTS, draw_package
 from facings.data.synthetic.planogram import Placement, Wall
 from facings.data.synthetic.produce import draw_produce
 from facings.data.synthetic.products import Product
@@ -49,7 +49,8 @@ class Renderer:
         self, size: int, *, pack_pixels: int = PACK_PIXELS, cutouts: Mapping[str, Image] | None = None
     ) -> None:
         self.size, self.wall, self.pack_pixels = size, round(size * WALL_SCALE), pack_pixels
-        self._packs: dict[str, Image] = dict(cutouts or {})
+        self._cutouts: Mapping[str, Image] = cutouts or {}
+        self._packs: dict[tuple[str, int], Image] = {}
 
     def scene(self, wall: Wall, camera: Camera, rng: np.random.Generator, *, min_visibility: float) -> Scene:
         """Draw, look, expose. Pieces seen to a share below `min_visibility` are in the picture but not labelled."""
@@ -124,10 +125,16 @@ class Renderer:
         height = max(8.0, product.size[1] * scale * placement.scale)
         if product.produce:
             return turned(draw_produce(product, round(height), rng), placement.angle)
-        if product.product_id not in self._packs:
-            self._packs[product.product_id] = draw_package(product, self.pack_pixels)
-        pack = self._packs[product.product_id]
+        pack = self._pack(product, int(rng.integers(VARIANTS)) if product.kind in SOFT else 0)
         return turned(resized(pack, height / len(pack)), placement.angle)
+
+    def _pack(self, product: Product, variant: int) -> Image:
+        """Drawn at first sight; goods with a cut-out have that alone."""
+        if product.product_id in self._cutouts:
+            return self._cutouts[product.product_id]
+        if (product.product_id, variant) not in self._packs:
+            self._packs[product.product_id, variant] = draw_package(product, self.pack_pixels, variant)
+        return self._packs[product.product_id, variant]
 
 
 def _inside(ids: NDArray[np.int32], count: int, matrix: NDArray[np.float64], size: int) -> NDArray[np.float64]:
