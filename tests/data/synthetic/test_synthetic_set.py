@@ -145,6 +145,12 @@ def test_what_is_there_is_used_or_refused(made: Path, tmp_path: Path) -> None:
     (tmp_path / "set" / "taxonomy.json").write_text("{}")
     with pytest.raises(DataError, match=r"taxonomy\.json: changed since it was made"):
         synthesize(tmp_path / "set", small)
+    record = tmp_path / "set" / "synthesize.json"
+    sound = record.read_text()
+    record.write_text(sound.replace("facings.synthetic/2", "facings.synthetic/1"))
+    with pytest.raises(ConfigError, match=r"drawn by another version of facings \(facings.synthetic/1, here"):
+        synthesize(tmp_path / "set", small)
+    record.write_text(sound)
     assert synthesize(tmp_path / "set", small, overwrite=True) is True
 
 

@@ -31,7 +31,8 @@ from facings.data.taxonomy import taxonomy_content
 from facings.errors import ConfigError, DataError
 from facings.files import atomic_folder, atomic_write, sha256
 
-SCHEMA = "facings.synthetic/1"
+# Moves with every change of what is drawn: 2 has printed packs, bags, trays and multipacks.
+SCHEMA = "facings.synthetic/2"
 # What draws: shards of other versions are not mixed.
 DRAWERS = {module.__name__: module.__version__ for module in (np, cv2, PIL, scipy)}
 
@@ -141,7 +142,7 @@ def _cutouts(parameters: Parameters) -> dict[str, str]:
 def _begin(work: Path, parameters: Parameters, overwrite: bool) -> None:
     """Make the folder of the shards, or take the one that an interrupted call left."""
     path = work / "begun.json"
-    begun = {"parameters": parameters.record(), "versions": DRAWERS, **_cutouts(parameters)}
+    begun = {"schema": SCHEMA, "parameters": parameters.record(), "versions": DRAWERS, **_cutouts(parameters)}
     if path.is_file():
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -170,6 +171,11 @@ def _same_or_refuse(folder: Path, parameters: Parameters) -> None:
         altered = [name for name, digest in content["files"].items() if sha256(folder / name) != digest]
     except (json.JSONDecodeError, KeyError, OSError) as fault:
         raise DataError(f"{path}: damaged ({fault}); make the set anew with --overwrite") from fault
+    if content.get("schema") != SCHEMA:
+        raise ConfigError(
+            f"{path}: schema: drawn by another version of facings ({content.get('schema')}, here {SCHEMA}); choose another name, "
+            "or --overwrite"
+        )
     if altered:
         raise DataError(f"{folder / altered[0]}: changed since it was made; make the set anew with --overwrite")
     if content.get("cutouts") not in (None, _cutouts(parameters).get("cutouts")):
