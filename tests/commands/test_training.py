@@ -121,7 +121,7 @@ def test_missing_data_and_empty_split_say_what_to_do(tiny_data: Path, tmp_path: 
         train(tmp_path / "a", tmp_path / "nowhere")
     assert "nowhere" in str(fault.value)
     with pytest.raises(Exception, match=r"no rows with split=summer.*train/train"):
-        train(tmp_path / "b", tiny_data, "data.train.split=summer")
+        train(tmp_path / "b", tiny_data, "data.train=[{split: summer, role: train}]")
     empty = tmp_path / "empty.json"
     empty.write_text(json.dumps({"images": [], "annotations": [], "categories": [{"id": 1, "name": "x"}]}))
     with pytest.raises(Exception, match="'images' is empty"):
