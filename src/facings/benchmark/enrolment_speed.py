@@ -3,6 +3,7 @@
 Views are random directions around a random centre a product, and photos random noise: the embedding itself is not timed.
 """
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -90,6 +91,27 @@ def headline(points: Sequence[SpeedPoint]) -> dict[str, float]:
         "commit_seconds_1e5": largest.commit_seconds,
         "search_ms_1e5": largest.search_ms,
     }
+
+
+def all_figures(points: Sequence[SpeedPoint]) -> dict[str, dict[str, Any]]:
+    """`headline`, and every figure of every gallery, e.g. `search_ms_1e4`, as entries of a record."""
+    units = {"seconds": "s", "ms": "ms"}
+    found: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in headline(points).items()}
+    for point in points:
+        for name, value in list(point.to_dict().items())[1:]:
+            unit = next((text for word, text in units.items() if name.endswith(word)), None)
+            found[f"{name}_{size_name(point.views)}"] = {"value": value} | ({"unit": unit} if unit else {})
+    return found
+
+
+def size_name(views: int) -> str:
+    """A number of views in a figure's name; galleries hold whole products, and so may have a few views less than asked for.
+
+    >>> size_name(1_000_000), size_name(96), size_name(250)
+    ('1e6', '1e2', '250')
+    """
+    power = round(math.log10(views)) if views > 0 else 0
+    return f"1e{power}" if abs(views - 10**power) < VIEWS_A_PRODUCT else str(views)
 
 
 def checksum(dimension: int, seed: int) -> str:
