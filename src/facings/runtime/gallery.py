@@ -145,7 +145,8 @@ class Gallery:
         if embedder_sha256 is not None and made_with != embedder_sha256:
             raise GalleryError(
                 f"{folder / version}: was made with the embedder {made_with[:12]}…, the bundle has "
-                f"{embedder_sha256[:12]}…; vectors of two embedders cannot be compared: enroll again"
+                f"{embedder_sha256[:12]}…; vectors of two embedders cannot be compared: enroll again, or, where the new one "
+                "was trained to be compatible, `facings gallery NEW_BUNDLE adopt OLD_BUNDLE`"
             )
         return cls(
             folder, version, read_content(folder, version, manifest, base._known if base else None), manifest, digest

@@ -1,4 +1,4 @@
-"""`facings gallery BUNDLE ACTION …`: look at a gallery's versions, go back, retire and restore products, prune."""
+"""`facings gallery BUNDLE ACTION …`: look at a gallery's versions, go back, retire and restore products, take over, prune."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from typing import Any
 from facings.errors import ConfigError
 from facings.runtime.bundle import Bundle
 from facings.runtime.gallery import Change, Gallery, gallery_folder
+from facings.runtime.gallery_adoption import adopt
 from facings.runtime.gallery_history import Difference, check, collect_garbage, diff, history
 from facings.runtime.parsing import Parser, count
 from facings.suggestions import nearest
@@ -21,18 +22,20 @@ ACTIONS: dict[str, tuple[int, int | None]] = {
     "rollback": (1, 1),
     "retire": (1, None),
     "restore": (1, None),
+    "adopt": (1, 1),
     "check": (0, 0),
     "gc": (0, 0),
 }
 USAGE = (
-    "show [PRODUCT] | log | diff OLD NEW | rollback VERSION | retire PRODUCT… | restore PRODUCT… | check | gc --keep N"
+    "show [PRODUCT] | log | diff OLD NEW | rollback VERSION | retire PRODUCT… | restore PRODUCT… | adopt OLD_BUNDLE | "
+    "check | gc --keep N"
 )
 
 
 def gallery_parser() -> Parser:
     parser = Parser("facings gallery", description=f"The versions of a bundle's gallery: {USAGE}.")
     parser.add_argument("action", metavar="ACTION", help="|".join(ACTIONS))
-    parser.add_argument("words", nargs="*", metavar="WORD", help="versions (as 000012 or 12), or product ids")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="versions (as 000012 or 12), product ids, or a bundle")
     parser.add_argument("--keep", type=count, help="gc: so many of the newest versions stay")
     parser.add_argument("--author", help="kept in the new version (default: the user's name)")
     parser.add_argument("--reason", help="kept in the new version (default: the action)")
@@ -58,7 +61,10 @@ def run_gallery(options: argparse.Namespace) -> int:
         return _say(
             options.json, {"gone": gone}, [f"{len(gone)} files pruned; the newest {options.keep} versions stay"]
         )
-    gallery = Bundle.open(options.bundle).gallery()
+    bundle = Bundle.open(options.bundle)
+    if action == "adopt":
+        return _adopt(bundle, Path(words[0]), options)
+    gallery = bundle.gallery()
     if action == "log":
         entries = [entry.to_dict() for entry in history(folder)]
         return _say(options.json, entries, [_log_line(entry) for entry in entries])
@@ -95,6 +101,25 @@ def _check(folder: Path, *, as_json: bool) -> int:
     content = [{"version": version, "sound": state == "sound", "finding": state} for version, state in found]
     _say(as_json, content, [f"{version}: {state}" for version, state in found])
     return 0 if all(state == "sound" for _, state in found) else 1
+
+
+def _adopt(bundle: Bundle, source: Path, options: argparse.Namespace) -> int:
+    done = adopt(bundle, Bundle.open(source), author=options.author, reason=options.reason)
+    content = {
+        "gallery_version": done.gallery.version,
+        "adopted": list(done.adopted),
+        "retired": list(done.retired),
+        "kept": list(done.kept),
+    }
+    lines = [f"gallery version {done.gallery.version}: {_size(done.gallery)}; {done.gallery.manifest['reason']}"]
+    if done.kept:
+        lines.append(f"{len(done.kept)} products that were here already keep their own views")
+    if bundle.postprocess.standard is not None:
+        lines.append(
+            "the rate of false accepts is calibrated against the views taken over; coverage was measured on photos that this "
+            "bundle's own embedder saw, and may be lower for them until they are enrolled again"
+        )
+    return _say(options.json, content, lines)
 
 
 def _show(gallery: Gallery, words: list[str], *, as_json: bool) -> int:
