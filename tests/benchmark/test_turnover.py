@@ -18,6 +18,7 @@ from facings.benchmark.turnover_data import (
     write_embeddings,
 )
 from facings.benchmark.turnover_days import Protocol, days, split_products
+from facings.benchmark.turnover_fnir import fnir_report
 from facings.commands.benchmark import run
 from facings.commands.composition import compose_verb
 from facings.data.tables import read_recognition_table
@@ -185,6 +186,10 @@ def test_the_command_writes_figures_a_picture_and_a_record(families: Embeddings,
     assert content["schema"] == "facings.turnover/1" and content["seeds"] == [0, 1]
     assert content["protocol"]["views"] == 3 and content["figures"]["coverage"]["value"] == figures["coverage"]
     assert Image.open(tmp_path / "run" / "turnover.png").size == (1452, 792)
+    misses = json.loads((tmp_path / "run" / "fnir.json").read_text())
+    assert misses["schema"] == "facings.fnir/1" and misses["data"] == "families" and misses["views"] == 3
+    assert [entry["products"] for entry in misses["sizes"]] == [4, 8, 16, 32]
+    assert Image.open(tmp_path / "run" / "fnir.png").size == (1452, 616)
     record = json.loads((tmp_path / "results" / "turn-coverage.json").read_text())
     assert list(record["metrics"]) == ["coverage", "set_size", "picklist3"] and set(record["data"]) == {"families.npz"}
 
@@ -197,6 +202,19 @@ def test_the_command_writes_figures_a_picture_and_a_record(families: Embeddings,
         (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.share=2"], "share is 2"),
         (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.rates.unit=crops"], "unit is 'crops'"),
         (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.seeds=0"], "seeds is 0"),
+        (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.families=0"], "families is 0"),
+        (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.fnir.draws=0"], "draws 0"),
+        (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.fnir.sizes=[200]"], "has 160 products"),
+        (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.fnir=3"], "fnir is 3; expected sizes"),
+        (["protocol=turnover", "turnover.backbone=resnet18"], "got turnover.backbone, no recognition.table"),
+        (
+            ["protocol=turnover", "turnover.backbone=a", "turnover.checkpoint=b", "recognition.table=c"],
+            "got turnover.checkpoint and turnover.backbone",
+        ),
+        (
+            ["protocol=turnover", "turnover.backbone=a", "recognition.table=c", "turnover.reader=facings.no"],
+            "turnover.reader='facings.no': no such function",
+        ),
         (["protocol=turnover", "turnover.embeddings=synthetic", "result=spine-snack"], "does not measure"),
     ],
 )
@@ -210,3 +228,63 @@ def test_a_bundle_embeds_a_table(shop) -> None:  # type: ignore[no-untyped-def]
     data = embed_rows(Recognizer(Bundle.open(shop.bundle)), rows, enrol_splits=[rows[0].split])
     assert len(data.vectors) == len(rows) and data.enrol[0]
     assert np.allclose(np.linalg.norm(data.vectors, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("source", ["checkpoint", "backbone"])
+def test_a_checkpoint_or_a_frozen_backbone_embeds_a_table(source: str, tiny_shop, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """What it embeds is kept, and the kept file gives the same run again."""
+    table = tiny_shop.data / "recognition.csv"
+    words = {
+        "checkpoint": [f"turnover.checkpoint={tiny_shop.embedder}"],
+        "backbone": [
+            "turnover.backbone=test_efficientnet",
+            "turnover.frozen.pretrained=none",
+            "turnover.frozen.image_size=64",
+        ],
+    }[source]
+    words += [
+        "protocol=turnover",
+        f"recognition.table={table}",
+        "turnover.enrol_splits=[train]",
+        "turnover.query_splits=[val]",
+    ]
+    words += [
+        "turnover.views=2",
+        "turnover.days=2",
+        "turnover.seeds=1",
+        "turnover.calibration_share=0.2",
+        "turnover.fnir.sizes=[2]",
+        "turnover.fnir.draws=2",
+    ]
+    first = run(compose_verb("benchmark", words, output_dir=tmp_path / "first"))
+    kept = tmp_path / "first" / "embeddings.npz"
+    words = [
+        word
+        for word in words
+        if word.split("=")[0] not in ("recognition.table", *(f"turnover.{s}" for s in ("checkpoint", "backbone")))
+    ]
+    again = run(compose_verb("benchmark", [*words, f"turnover.embeddings={kept}"], output_dir=tmp_path / "again"))
+    assert {n: v for n, v in first.items() if n not in TIMES} == {n: v for n, v in again.items() if n not in TIMES}
+    if source == "checkpoint":
+        rows = [row for row in read_recognition_table(table).rows if row.split in ("train", "val")]
+        bundle = embed_rows(Recognizer(Bundle.open(tiny_shop.bundle, precision="float32")), rows[::10])
+        assert np.abs(read_embeddings(kept).vectors[::10] - bundle.vectors).max() < 1e-3
+
+
+def test_misses_against_the_size_of_the_gallery_are_told_with_what_can_be_known(families: Embeddings) -> None:
+    found = fnir_report(families, views=4, sizes=[4, 24], fpirs=(0.05, 0.01), draws=6, seed=0)
+    small, large = found["sizes"]
+    # 144 queries, 4 a product: of 24 enrolled, 48 are left, of which 5 % are two and 1 % none.
+    assert (small["non_mated"], large["non_mated"]) == (128, 48)
+    assert large["resolved"] == {"0.05": True, "0.01": False} and small["resolved"] == {"0.05": True, "0.01": True}
+    for entry in (small, large):
+        for figure in entry["figures"].values():
+            assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
+        assert entry["figures"]["rank1_miss"]["value"] <= entry["figures"]["fnir_0.05"]["value"]
+        assert entry["figures"]["fnir_0.05"]["value"] <= entry["figures"]["fnir_0.01"]["value"]
+    assert large["figures"]["fpir_fixed"]["value"] > small["figures"]["fpir_fixed"]["value"]
+    assert found == fnir_report(families, views=4, sizes=[4, 24], fpirs=(0.05, 0.01), draws=6, seed=0)
+    with pytest.raises(ConfigError, match=r"sizes: gallery size 36: .* both kinds .*; 36 of 36 products have 4 photos"):
+        fnir_report(families, views=4, sizes=[36], fpirs=(0.05,), draws=1, seed=0)
+    with pytest.raises(ConfigError, match=r"fpirs \[2\.0\]"):
+        fnir_report(families, views=4, sizes=None, fpirs=(2.0,), draws=1, seed=0)

@@ -10,6 +10,7 @@ from facings.metrics.open_set import (
     false_positive_rate,
     fnir_at_fpir,
     fnir_by_gallery_size,
+    fnir_draws,
     fpir_threshold,
     oscr,
 )
@@ -119,3 +120,49 @@ def test_an_unknown_product_called_by_its_category_is_right_and_by_another_produ
     assert backoff_figures(truth, [truth[0], ("Fruit", "Apple")])["correct_at_level"] == 1
     found = backoff_figures(truth, [truth[0], truth[0]])
     assert found["correct_at_level"] == found["correct_when_said"] == 0.5 and found["leaf_share"] == 1
+
+
+def blobs(products: int, views: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(7).normal(size=(products, 12))
+    vectors = (centres[:, None] + 0.5 * rng.normal(size=(products, views, 12))).reshape(-1, 12).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.arange(products).repeat(views)
+
+
+@pytest.mark.parametrize("fpir", [0.001, 0.01, 0.2])
+def test_fnir_of_a_gallery_is_scikit_learns_miss_rate(fpir: float) -> None:
+    """A mated search that finds another product is missed at every threshold, as one that scores below all."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    (queries, asked), (views, owners) = blobs(60, 8, 1), blobs(60, 3, 2)
+    found = fnir_draws(queries, asked, views, owners, sizes=[20, 40], fpirs=(fpir,), draws=3, seed=5)
+    rng = np.random.default_rng(5)
+    for size in (20, 40):
+        for draw in range(3):
+            chosen = np.sort(rng.permutation(60)[:size])
+            similar = np.stack([(queries @ views[owners == name].T).max(axis=1) for name in chosen], axis=1)
+            first, mated = similar.max(axis=1), np.isin(asked, chosen)
+            score = np.where(mated & (chosen[similar.argmax(axis=1)] != asked), -2, first)
+            false, true, _ = metrics.roc_curve(mated, score, drop_intermediate=False)
+            assert found[size][f"fnir_{fpir:g}"][draw] == pytest.approx(1 - true[false <= fpir].max())
+            assert found[size]["non_mated"][draw] == (~mated).sum() and found[size]["mated"][draw] == mated.sum()
+
+
+def test_float32_scores_at_the_threshold_do_not_pass() -> None:
+    strangers = np.array([0.1, 0.3, 0.7, 0.9], np.float32)
+    cut = fpir_threshold(strangers, 0.25)
+    assert (strangers >= cut).tolist() == [False, False, False, True]
+    assert fnir_at_fpir(strangers[2:], np.ones(2, bool), strangers, fpir=0.25) == 0.5
+
+
+def test_drawn_views_are_fewer_and_miss_more_and_the_mean_is_of_the_draws() -> None:
+    (queries, asked), (views, owners) = blobs(40, 8, 1), blobs(40, 8, 2)
+    one, all_of_them = (
+        fnir_draws(queries, asked, views, owners, sizes=[16], fpirs=(0.01,), views=count, draws=8)[16]["fnir_0.01"]
+        for count in (1, None)
+    )
+    assert one.mean() > all_of_them.mean() and one.std() > 0
+    eight = fnir_draws(queries, asked, views, owners, sizes=[40 // 2], fpirs=(0.01,), views=8, draws=2)
+    whole = fnir_draws(queries, asked, views, owners, sizes=[40 // 2], fpirs=(0.01,), draws=1)
+    assert eight[20]["fnir_0.01"][0] == whole[20]["fnir_0.01"][0]
+    mean = fnir_by_gallery_size(queries, asked, views, owners, sizes=[16], fpirs=(0.01,), draws=8)
+    assert mean[16]["fnir_0.01"] == pytest.approx(all_of_them.mean())

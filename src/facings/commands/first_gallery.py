@@ -55,7 +55,7 @@ def read_enrolment(cfg: DictConfig) -> Enrolment:
     views: list[View] = []
     categories: dict[str, tuple[str, ...]] = {}
     if cfg.gallery.table:
-        table = _reader(str(cfg.gallery.reader))(cfg.gallery.table)
+        table = table_reader(str(cfg.gallery.reader), "gallery.reader")(cfg.gallery.table)
         rows = table.select(split=cfg.gallery.split, role=cfg.gallery.role)
         views += views_of_rows(rows, trim=bool(cfg.gallery.trim))
         categories = table.categories()
@@ -131,12 +131,13 @@ def _photos(cfg: DictConfig, table: RecognitionTable) -> list[RecognitionRow]:
     return [row for row in table.rows if split in (None, row.split) and role in (None, row.role)]
 
 
-def _reader(name: str) -> Callable[[str], RecognitionTable]:
+def table_reader(name: str, key: str) -> Callable[[str], RecognitionTable]:
+    """The function of that name, which the setting `key` gives. Raises ConfigError where there is none."""
     try:
         found: Callable[[str], RecognitionTable] = get_method(name)
     except (ImportError, ValueError) as fault:
         known = "facings.data.tables.read_recognition_table, facings.data.adapters.SET.read_SET"
-        raise ConfigError(f"gallery.reader={name!r}: no such function; use e.g. {known}") from fault
+        raise ConfigError(f"{key}={name!r}: no such function; use e.g. {known}") from fault
     return found
 
 

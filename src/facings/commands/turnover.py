@@ -13,28 +13,21 @@ from rich.progress import track
 from rich.table import Table
 
 from facings.analysis.curve_figures import png
+from facings.analysis.fnir_figure import draw_fnir
 from facings.analysis.turnover_figure import draw_turnover
 from facings.benchmark.claims import claim_of
 from facings.benchmark.record import write_result
 from facings.benchmark.turnover import run_shop, summarise
-from facings.benchmark.turnover_data import (
-    Embeddings,
-    embed_rows,
-    read_embeddings,
-    synthetic_families,
-    write_embeddings,
-)
+from facings.benchmark.turnover_data import Embeddings
 from facings.benchmark.turnover_days import Protocol
+from facings.benchmark.turnover_fnir import fnir_report
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
-from facings.data.tables import read_recognition_table
+from facings.commands.turnover_sources import read_data
 from facings.errors import ConfigError
-from facings.files import atomic_write, sha256
-from facings.runtime.bundle import Bundle
-from facings.runtime.recognizer import Recognizer
+from facings.files import atomic_write
 from facings.runtime.standard import Rates
 
-SYNTHETIC = "synthetic"
 AVAILABLE = (
     "relative_error", "fixed_threshold_relative_error", "coverage", "set_size", "picklist3", "correct_at_level", "leaf_share",
     "correct_when_said", "silent_share",
@@ -42,7 +35,9 @@ AVAILABLE = (
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
-    """Run every shop, print, and write `turnover.json`, `turnover.png`. Returns the figures' values.
+    """Run every shop, print, and write `turnover.json`, `turnover.png`, and with `turnover.fnir` `fnir.json`, `fnir.png`.
+
+    Returns the figures' values.
 
     Raises ConfigError, DataError or BundleError for what the user can mend.
     """
@@ -52,7 +47,9 @@ def run(cfg: DictConfig) -> dict[str, float]:
         claim_of(str(cfg.result), available=AVAILABLE)
     folder = run_folder(cfg)
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=False))
-    data, name, checksums = read_data(cfg, folder)
+    data, name, checksums = read_data(cfg, folder, console)
+    # First, as it is done in seconds: sizes that the data cannot give are told before the shops are run.
+    misses = None if cfg.turnover.fnir is None else _fnir(cfg, data)
     command = command_line("benchmark")
     environment = write_environment(folder, seed=int(cfg.seed), data=checksums, command=command)
     shops = [
@@ -72,6 +69,11 @@ def run(cfg: DictConfig) -> dict[str, float]:
     (folder / "turnover.png").write_bytes(png(draw_turnover(plain)))
     console.print(table(content["figures"], name))
     console.print(f"figure: {folder / 'turnover.png'}")
+    if misses is not None:
+        atomic_write(folder / "fnir.json", json.dumps({"data": name, **misses}, indent=2) + "\n")
+        (folder / "fnir.png").write_bytes(png(draw_fnir(misses, name=name)))
+        console.print(fnir_table(misses, name))
+        console.print(f"figure: {folder / 'fnir.png'}")
     if cfg.result:
         claim, names, _ = claim_of(str(cfg.result), available=AVAILABLE)
         fields = ("value", "low", "high")
@@ -104,37 +106,6 @@ def settings(cfg: DictConfig) -> tuple[Protocol, Rates, list[int]]:
     return protocol, rates, list(range(int(cfg.seed), int(cfg.seed) + int(own["seeds"])))
 
 
-def read_data(cfg: DictConfig, folder: Path) -> tuple[Embeddings, str, dict[str, str]]:
-    """Embeddings, the data's name, and checksums: stored ones, made-up ones, or a table's embedded by the bundle, which are then
-    kept as `embeddings.npz` for another run."""
-    splits = {
-        "enrol_splits": list(cfg.turnover.enrol_splits),
-        "query_splits": list(cfg.turnover.query_splits),
-    }
-    if cfg.turnover.embeddings == SYNTHETIC:
-        return synthetic_families(families=40, seed=int(cfg.seed)), "synthetic families", {}
-    if cfg.turnover.embeddings:
-        path = Path(str(cfg.turnover.embeddings))
-        return read_embeddings(path, **splits), path.stem, {path.name: sha256(path)}
-    if OmegaConf.is_missing(cfg, "bundle") or not cfg.recognition.table:
-        raise ConfigError(
-            "protocol=turnover needs turnover.embeddings=FILE.npz (or synthetic), or bundle=FOLDER with recognition.table=FILE.csv"
-        )
-    table_path = Path(cfg.recognition.table)
-    wanted = {name for names in splits.values() for name in names}
-    rows = [row for row in read_recognition_table(table_path).rows if row.split in wanted]
-    if not rows:
-        raise ConfigError(
-            f"{table_path}: no rows of the splits {', '.join(sorted(wanted))}; set turnover.enrol_splits, query_splits"
-        )
-    bundle = Bundle.open(str(cfg.bundle))
-    recognizer = Recognizer(bundle, threads=cfg.threads)
-    data = embed_rows(recognizer, rows, enrol_splits=splits["enrol_splits"])
-    write_embeddings(folder / "embeddings.npz", data)
-    checksums = {table_path.name: sha256(table_path), f"bundle {bundle.name}": sha256(bundle.path / "bundle.json")}
-    return data, table_path.stem, checksums
-
-
 def table(figures: Mapping[str, Mapping[str, float]], name: str) -> Table:
     """The figures for the terminal, means over days 1 to N and all shops."""
     made = Table("figure", "value", "95 % of the mean", title=f"turnover on {name}")
@@ -142,6 +113,32 @@ def table(figures: Mapping[str, Mapping[str, float]], name: str) -> Table:
         interval = f"{entry['low']:.4f} – {entry['high']:.4f}" if "low" in entry else ""
         made.add_row(key, f"{entry['value']:.4f}", interval)
     return made
+
+
+def fnir_table(content: Mapping[str, Any], name: str) -> Table:
+    """A row a gallery size: FNIR at each FPIR, and what the threshold of the smallest gallery would let pass."""
+    columns = {f"fnir_{share:g}": f"FNIR at {share:.3g}" for share in content["fpirs"]}
+    columns |= {"rank1_miss": "wrong first", "fpir_fixed": "FPIR, threshold kept"}
+    made = Table("products", "non-mated", *columns.values(), title=f"misses against gallery size on {name}")
+    for entry in content["sizes"]:
+        cells = []
+        for key in columns:
+            figure = entry["figures"][key]
+            told = entry["resolved"].get(key.removeprefix("fnir_"), True)
+            bound = "" if told else "≤ "
+            cells.append(f"{bound}{figure['value']:.3f}\n{figure['low']:.3f} – {figure['high']:.3f}")
+        made.add_row(str(entry["products"]), f"{entry['non_mated']:.0f}", *cells)
+    made.caption = "below each: 95 % of the draws. ≤: the searches are too few to tell so small a rate"
+    return made
+
+
+def _fnir(cfg: DictConfig, data: Embeddings) -> dict[str, Any]:
+    """Raises ConfigError for settings that there are not, and as `fnir_report`."""
+    given: Any = cfg.turnover.fnir
+    if not OmegaConf.is_dict(given) or set(given) != {"sizes", "fpirs", "draws"}:
+        raise ConfigError(f"turnover.fnir is {given}; expected sizes, fpirs and draws, or null")
+    asked: Any = OmegaConf.to_container(given, resolve=True)
+    return fnir_report(data, views=int(cfg.turnover.views), seed=int(cfg.seed), **asked)
 
 
 def _plain(value: Any) -> Any:

@@ -25,11 +25,14 @@ def fpir_threshold(non_mated: Scores, fpir: float) -> float:
         raise ValueError(
             f"FPIR {fpir} of {len(non_mated)} non-mated searches; expected a share 0–1 of one search or more"
         )
-    ordered = np.sort(np.asarray(non_mated, np.float64))[::-1]
+    ordered = np.sort(np.asarray(non_mated))[::-1]
+    if not np.issubdtype(ordered.dtype, np.floating):
+        ordered = ordered.astype(np.float64)
     allowed = int(np.floor(fpir * len(ordered) + 1e-9))
     if allowed >= len(ordered):
         return float("-inf")
-    return float(np.nextafter(ordered[allowed], np.inf))
+    # The next number of the scores' own precision: a nearer one would be rounded to the score where they are compared.
+    return float(np.nextafter(ordered[allowed], ordered.dtype.type(np.inf)))
 
 
 def fnir_at_fpir(mated: Scores, right: Flags, non_mated: Scores, *, fpir: float = 0.01) -> float:
@@ -51,6 +54,70 @@ def fnir_at_fpir(mated: Scores, right: Flags, non_mated: Scores, *, fpir: float 
     return float(1 - (right & (mated >= cut)).mean()) if len(mated) else NAN
 
 
+def fnir_draws(
+    queries: Scores,
+    query_labels: Labels,
+    gallery: Scores,
+    gallery_labels: Labels,
+    *,
+    sizes: Sequence[int],
+    fpirs: Sequence[float] = (0.01, 0.001),
+    views: int | None = None,
+    draws: int = 10,
+    seed: int = 0,
+) -> dict[int, dict[str, NDArray[np.float64]]]:
+    """FNIR at each FPIR when only N products of the gallery are enrolled, for `draws` random choices of products each; queries
+    of all others, in the gallery or not, are the non-mated.
+
+    `queries` (Q, D), `gallery` (G, D) unit vectors; `views`: at most so many of a product, drawn anew (None: all). Size →
+    name → (draws,): `fnir_0.01` and so on; `mated` and `non_mated`, the numbers of searches; `fpir_fixed`, the FPIR at the
+    threshold that the same draw of the first size asks for the first FPIR, so that one sees what a threshold that is not moved
+    does as the gallery grows, about 1 - (1 - FMR)^N.
+
+    By hand: of four orthogonal products two are enrolled. Each is found at 1; the other two reach 0, and none may pass: at the
+    threshold just above 0 nothing is missed, and nothing passes.
+
+    >>> v = np.eye(4, dtype=np.float32)
+    >>> found = fnir_draws(v, np.arange(4), v, np.arange(4), sizes=[2], fpirs=(0.01,), draws=3)[2]
+    >>> {name: values.tolist() for name, values in found.items()}
+    {'fnir_0.01': [0.0, 0.0, 0.0], 'mated': [2.0, 2.0, 2.0], 'non_mated': [2.0, 2.0, 2.0], 'fpir_fixed': [0.0, 0.0, 0.0]}
+
+    Raises ValueError for a size that leaves no query without its product, or none with it.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.unique(gallery_labels)
+    whole = _by_product(queries, gallery, gallery_labels, labels) if views is None else None
+    cuts: list[float] = []
+    found: dict[int, dict[str, NDArray[np.float64]]] = {}
+    for size in sizes:
+        if not 1 <= size <= len(labels):
+            raise ValueError(f"gallery size {size}: the gallery has {len(labels)} products")
+        rows: list[dict[str, float]] = []
+        for draw in range(draws):
+            chosen = np.sort(rng.permutation(len(labels))[:size])
+            mated = np.isin(query_labels, labels[chosen])
+            if mated.all() or not mated.any():
+                raise ValueError(
+                    f"gallery size {size}: {mated.sum()} of {len(mated)} queries are mated; both kinds are needed"
+                )
+            if whole is not None:
+                part = whole[:, chosen]
+            else:
+                own = _drawn_views(gallery_labels, labels[chosen], views, rng)
+                part = _by_product(queries, gallery[own], gallery_labels[own], labels[chosen])
+            first, right = part.max(axis=1), labels[chosen][part.argmax(axis=1)] == query_labels
+            strangers = first[~mated]
+            if len(cuts) < draws:
+                cuts.append(fpir_threshold(strangers, fpirs[0]))
+            row = {
+                f"fnir_{share:g}": fnir_at_fpir(first[mated], right[mated], strangers, fpir=share) for share in fpirs
+            }
+            row |= {"mated": float(mated.sum()), "non_mated": float(len(strangers))}
+            rows.append(row | {"fpir_fixed": float((strangers >= cuts[draw]).mean())})
+        found[size] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return found
+
+
 def fnir_by_gallery_size(
     queries: Scores,
     query_labels: Labels,
@@ -62,45 +129,19 @@ def fnir_by_gallery_size(
     draws: int = 10,
     seed: int = 0,
 ) -> dict[int, dict[str, float]]:
-    """FNIR at each FPIR when only N products of the gallery are enrolled; queries of all others are the non-mated.
-
-    `queries` (Q, D), `gallery` (G, D) unit vectors; each size is the mean over `draws` random choices of products. Keys
-    such as `fnir_0.01`, and `fpir_fixed`: the FPIR at the threshold that the first size's first draw asks for the first FPIR,
-    so that one sees what a threshold that is not moved does as the gallery grows, about 1 - (1 - FMR)^N.
+    """The means of `fnir_draws` over the draws.
 
     >>> v = np.eye(4, dtype=np.float32)
     >>> found = fnir_by_gallery_size(v, np.arange(4), v, np.arange(4), sizes=[2], fpirs=(0.5,), draws=2)
     >>> found[2]["fnir_0.5"]
     0.0
 
-    Raises ValueError for a size that leaves no query without its product, or none with it.
+    Raises ValueError as `fnir_draws` does.
     """
-    rng = np.random.default_rng(seed)
-    labels = np.unique(gallery_labels)
-    similar = _by_product(queries, gallery, gallery_labels, labels)
-    cut: float | None = None
-    found: dict[int, dict[str, float]] = {}
-    for size in sizes:
-        if not 1 <= size <= len(labels):
-            raise ValueError(f"gallery size {size}: the gallery has {len(labels)} products")
-        rows: list[dict[str, float]] = []
-        for _ in range(draws):
-            chosen = np.sort(rng.permutation(len(labels))[:size])
-            mated = np.isin(query_labels, labels[chosen])
-            if mated.all() or not mated.any():
-                raise ValueError(
-                    f"gallery size {size}: {mated.sum()} of {len(mated)} queries are mated; both kinds are needed"
-                )
-            part = similar[:, chosen]
-            first, right = part.max(axis=1), labels[chosen][part.argmax(axis=1)] == query_labels
-            strangers = first[~mated]
-            cut = fpir_threshold(strangers, fpirs[0]) if cut is None else cut
-            row = {
-                f"fnir_{share:g}": fnir_at_fpir(first[mated], right[mated], strangers, fpir=share) for share in fpirs
-            }
-            rows.append(row | {"fpir_fixed": float((strangers >= cut).mean())})
-        found[size] = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return found
+    drawn = fnir_draws(
+        queries, query_labels, gallery, gallery_labels, sizes=sizes, fpirs=fpirs, draws=draws, seed=seed
+    )  # fmt: skip
+    return {size: {name: float(values.mean()) for name, values in of.items()} for size, of in drawn.items()}
 
 
 def auroc(known: Scores, unknown: Scores) -> float:
@@ -175,3 +216,9 @@ def _by_product(queries: Scores, gallery: Scores, gallery_labels: Labels, labels
     starts = np.searchsorted(gallery_labels[order], labels)
     similar: Scores = np.maximum.reduceat(queries @ gallery[order].T, starts, axis=1)
     return similar
+
+
+def _drawn_views(labels: Labels, products: Labels, views: int | None, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Ascending rows of at most `views` views of each of `products`."""
+    rows = [rng.permutation(np.flatnonzero(labels == product))[:views] for product in products]
+    return np.sort(np.concatenate(rows))
