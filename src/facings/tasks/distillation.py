@@ -6,15 +6,13 @@ within a part only.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facings.errors import ConfigError
-from facings.tasks.checkpoint import load_model
-from facings.tasks.crop_views import resized
+from facings.tasks.teacher import Teacher
 
 # Below this, squared distances are rounding.
 LEAST = 1e-12
@@ -23,11 +21,7 @@ LEAST = 1e-12
 class Distillation(nn.Module):
     """The losses that draw a student's embeddings towards a frozen teacher's, for the same augmented crops.
 
-    `teacher`: a module, crops → (B, T) with `dimension` and maybe `image_size` (for instance
-    `facings.models.embedder.PooledBackbone`), or `checkpoint`: of an embedder that `facings train` wrote. Its weights are
-    in no `state_dict` of the student's run, nor averaged, nor sent between processes.
-    `mean`, `std`: the scaling of the student's pixels; `teacher_mean`, `teacher_std`: the teacher's (default: of its
-    checkpoint, else the student's). `image_size`: side at which the teacher is shown the crops (default: its own).
+    `teacher`, `checkpoint`, `mean`, `std`, `teacher_mean`, `teacher_std`, `image_size`: see `Teacher`.
 
     Weights, 0 for none: `cosine`, 1 - cosine between a linear map of the student's embedding and the teacher's; `distance`
     and `angle`, relational (`distance_loss`, `angle_loss`); `similarity` (`similarity_loss`).
@@ -53,36 +47,28 @@ class Distillation(nn.Module):
     ) -> None:
         super().__init__()
         self.weights = {"cosine": cosine, "distance": distance, "angle": angle, "similarity": similarity}
-        _check(self.weights, teacher, checkpoint)
-        if checkpoint is not None:
-            teacher, config = load_model(checkpoint, "reid")
-            teacher_mean = config["mean"] if teacher_mean is None else teacher_mean
-            teacher_std = config["std"] if teacher_std is None else teacher_std
-        assert teacher is not None
-        known: Any = teacher
-        self.image_size: int | None = image_size or getattr(teacher, "image_size", None)
-        self._frozen = _Frozen(teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-        own, others = _scaling(mean, std), _scaling(teacher_mean or mean, teacher_std or std)
-        # (x · std + mean - mean') / std', as one multiplication and one addition for each channel.
-        self.register_buffer("scale", own[1] / others[1], persistent=False)
-        self.register_buffer("shift", (own[0] - others[0]) / others[1], persistent=False)
-        self.projection = nn.Linear(student_dimension, int(known.dimension), bias=False) if cosine else None
+        _check(self.weights)
+        self.frozen = Teacher(
+            mean=mean,
+            std=std,
+            setting="task.module.distillation",
+            teacher=teacher,
+            checkpoint=checkpoint,
+            teacher_mean=teacher_mean,
+            teacher_std=teacher_std,
+            image_size=image_size,
+        )
+        self.projection = nn.Linear(student_dimension, self.frozen.dimension, bias=False) if cosine else None
 
     @property
     def teacher(self) -> nn.Module:
         """The frozen teacher, on the device where it was last asked."""
-        return self._frozen.module
+        return self.frozen.module
 
-    @torch.no_grad()
     def targets(self, crops: Tensor) -> Tensor:
         """`crops` [B, 3, S, S] as the student sees them → the teacher's (B, T) float32 of unit length."""
-        with torch.autocast(crops.device.type, enabled=False):
-            shown = crops.float() * self.get_buffer("scale") + self.get_buffer("shift")
-            if self.image_size is not None:
-                shown = resized(shown, self.image_size)
-            teacher = self.teacher.to(crops.device)
-            embeddings: Tensor = teacher(shown.contiguous(memory_format=torch.channels_last))
-            return F.normalize(embeddings.float(), dim=1)
+        targets: Tensor = self.frozen(crops)
+        return targets
 
     def forward(self, embeddings: Tensor, crops: Tensor) -> dict[str, Tensor]:
         """`embeddings` (B, D) of the student for `crops` [B, 3, S, S] → weighted terms, by name, e.g. `teacher_cosine`."""
@@ -95,16 +81,6 @@ class Distillation(nn.Module):
             relations = {"distance": distance_loss, "angle": angle_loss, "similarity": similarity_loss}
             found |= {name: loss(student, teacher) for name, loss in relations.items() if self.weights[name]}
         return {f"teacher_{name}": self.weights[name] * value for name, value in found.items()}
-
-
-class _Frozen:
-    """Holds a module out of its owner's sight: no parameters, no state; copies of the owner (averaged weights) share it."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Frozen":
-        return self
 
 
 def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -152,16 +128,7 @@ def _angles(vectors: Tensor) -> Tensor:
     return cosines[~(same[:, :, None] | same[:, None] | same[None])]
 
 
-def _scaling(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
-    return torch.tensor(list(mean)).reshape(-1, 1, 1), torch.tensor(list(std)).reshape(-1, 1, 1)
-
-
-def _check(weights: dict[str, float], teacher: nn.Module | None, checkpoint: str | None) -> None:
-    if (teacher is None) == (checkpoint is None):
-        raise ConfigError(
-            f"distillation: {'no teacher' if teacher is None else 'a teacher and a checkpoint'}; give one of "
-            "task.module.distillation.checkpoint=CHECKPOINT and task.module.distillation.teacher"
-        )
+def _check(weights: dict[str, float]) -> None:
     if min(weights.values()) < 0 or max(weights.values()) == 0:
         shown = ", ".join(f"{name}={value}" for name, value in weights.items())
         raise ConfigError(f"distillation: the weights are {shown}; expected none below 0 and one above")
