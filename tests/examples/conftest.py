@@ -63,21 +63,3 @@ def reseal(bundle: Path) -> None:
     (bundle / "bundle.json").write_text(json.dumps(manifest))
     sums = (f"{sha256(bundle / name)}  {name}\n" for name in covered_files(bundle))
     (bundle / "SHA256SUMS").write_text("".join(sums))
-
-
-def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Everything alike: answers exactly, numbers within a step of their last decimals."""
-    assert {name: found[name] for name in ("schema", "gallery_version")} == {
-        name: expected[name] for name in ("schema", "gallery_version")
-    }
-    assert len(found["items"]) == len(expected["items"])
-    for ours, theirs in zip(found["items"], expected["items"], strict=True):
-        assert list(ours) == list(theirs)
-        for name in ("status", "product_id", "category", "polygon", "attributes"):
-            assert ours[name] == theirs[name]
-        assert ours["box"] == pytest.approx(theirs["box"], abs=0.011)
-        assert ours["detection_score"] == pytest.approx(theirs["detection_score"], abs=2e-6)
-        for mine, yours in zip(ours["candidates"], theirs["candidates"], strict=True):
-            assert mine["product_id"] == yours["product_id"]
-            assert mine["similarity"] == pytest.approx(yours["similarity"], abs=2e-6)
-            assert mine["p_value"] == pytest.approx(yours["p_value"], abs=2e-6)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from facings.benchmark.node_agreement import compare_golden, install_program
+from facings.errors import BundleError, ConfigError
+from tests.examples.conftest import edit, reseal
 from tests.examples.program_checks import check_decisions, check_faults, check_golden
 
 pytestmark = pytest.mark.slow
@@ -15,17 +18,11 @@ SOURCE = Path(__file__).resolve().parents[2] / "examples" / "node"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("node and npm are not installed")
-    folder = Path(
-        shutil.copytree(SOURCE, tmp_path_factory.mktemp("node") / "node", ignore=shutil.ignore_patterns("node_modules"))
-    )
-    words = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"npm install failed: {done.stderr[-300:]}")
-    return [node, str(folder / "main.mjs"), "--threads", "1"]
+    try:
+        words = install_program(SOURCE, tmp_path_factory.mktemp("node") / "node")
+    except ConfigError as fault:
+        pytest.skip(str(fault))
+    return [*words, "--threads", "1"]
 
 
 def test_golden_samples_agree(program: list[str], lively_bundle: Path) -> None:
@@ -34,6 +31,16 @@ def test_golden_samples_agree(program: list[str], lively_bundle: Path) -> None:
 
 def test_decisions_are_the_store_runtimes(program: list[str], lively_bundle: Path, tmp_path: Path) -> None:
     check_decisions(program, lively_bundle, tmp_path)
+
+
+def test_the_record_counts_identical_decisions(program: list[str], lively_bundle: Path, tmp_path: Path) -> None:
+    found = compare_golden(program[:2], lively_bundle)
+    assert found.share == 1 and len(found.faults) == 2 and found.items >= 40
+    strict = Path(shutil.copytree(lively_bundle, tmp_path / "strict"))
+    edit(strict, "postprocess.json", standard={"false_accept": 0.05})
+    reseal(strict)
+    with pytest.raises(BundleError, match=r"cannot decide on 000: .*decides by a standard"):
+        compare_golden(program[:2], strict)
 
 
 def test_faults_are_found(program: list[str], lively_bundle: Path, tmp_path: Path) -> None:
