@@ -50,10 +50,10 @@ def run(options: argparse.Namespace, console: Console) -> Comparison:
         console.print(f"golden sample {name}: {'; '.join(faults) or 'identical'}", highlight=False)
     console.print(f"decision_agreement {found.share:.3f} of {len(found.faults)} samples with {found.items} items")
     if options.result:
+        figures = {"decision_agreement": found.share, "samples": len(found.faults), "items": found.items}
         write_claim(
             options.result,
-            {"decision_agreement": {"value": found.share}, "samples": {"value": len(found.faults)}}
-            | {"items": {"value": found.items}},
+            {name: {"value": value} for name, value in figures.items()},
             command=f"python scripts/node_agreement.py --bundle {options.bundle} --result {options.result}",
             data={"bundle": sha256(options.bundle / "SHA256SUMS")},
             seeds=[],

@@ -41,7 +41,8 @@ def _resized(image: NDArray[np.uint8], width: int, height: int, scale: float) ->
         # Rounded once: bytes would be rounded after each axis, and halves upward, which made a quarter of a crop's pixels a level
         # brighter than the graph's. That moved decisions.
         planes = [Image.fromarray(image[..., channel].astype(np.float32)) for channel in range(3)]
-        exact = np.stack([plane.resize((width, height), Image.Resampling.BILINEAR) for plane in planes], axis=-1)
+        scaled = [np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR)) for plane in planes]
+        exact = np.stack(scaled, axis=-1)
         return np.rint(exact).astype(np.uint8)
     # Rows first, as in ONNX Runtime: Pillow begins with columns where a picture is narrow, and rounds in between.
     rows = Image.fromarray(image).resize((width, image.shape[0]), Image.Resampling.BILINEAR)
