@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from facings.commands import embedder_records
 from facings.commands.composition import compose_verb
-from facings.commands.embedder_records import ENROLLED, RECORDS, Embedding
+from facings.commands.embedder_records import ENROLLED, RECORDS, Embedding, FrozenVectors
 from facings.commands.evaluate import evaluate_checkpoint
 from facings.commands.run_records import record
 from facings.commands.train import run
@@ -51,6 +52,31 @@ def test_unseen_asks_for_the_strangers_alone(held_out: Path, tmp_path: Path, mon
     assert max(views.values()) > 1
 
 
+def test_the_frozen_backbone_sees_each_photo_once_for_all_runs(
+    held_out: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other_draw"
+    words = ["data.holdout={count: 2, draw: 2}", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+    run(compose_verb("train", [*TINY_EMBEDDER, f"paths.data_dir={tiny_data}", *words], output_dir=other))
+    backbone, built, seen = Embedding(held_out).model, [], []
+
+    def frozen(one: Embedding) -> nn.Module:
+        built.append(one.run)
+        return backbone
+
+    backbone.register_forward_hook(lambda module, given, out: seen.append(len(out)))
+    # The tiny backbone has no packaged weights.
+    monkeypatch.setattr(Embedding, "frozen", frozen)
+    asked, vectors = [Embedding(folder) for folder in (held_out, other)], FrozenVectors()
+    assert asked[0].data.products != asked[1].data.products
+    for one in asked:
+        rows = [*one.data.gallery_rows, *one.data.test_rows]
+        together, alone = vectors.crops(one, rows), one.crops(rows, model=asked[0].model)
+        np.testing.assert_allclose(together.vectors, alone.vectors, atol=1e-5)
+        np.testing.assert_array_equal(together.labels, alone.labels)
+    assert built == [held_out] and sum(seen) == len(set(rows))
+
+
 def test_more_photos_hold_the_fewer(held_out: Path) -> None:
     data = Embedding(held_out).data
     one, four = ({id(row) for row in embedder_records._shelf(data, k, 3)} for k in (1, 4))
@@ -59,7 +85,7 @@ def test_more_photos_hold_the_fewer(held_out: Path) -> None:
 
 def test_share_draws_whole_groups() -> None:
     right = np.array([True] * 5 + [False] * 5)
-    found = embedder_records._share(right, groups=np.repeat([0, 1], 5))
+    found = embedder_records.right_share(right, groups=np.repeat([0, 1], 5))
     assert (found["value"], found["low"], found["high"]) == (0.5, 0.0, 1.0)
 
 

@@ -54,6 +54,22 @@ class Crops:
         return Crops(rows, self.labels[index], self.vectors[index])
 
 
+class FrozenVectors:
+    """Crops through the frozen backbone that runs started from, each once, however many runs ask for it."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], dict[RecognitionRow, NDArray[np.float32]]] = {}
+
+    def crops(self, one: "Embedding", rows: Sequence[RecognitionRow]) -> Crops:
+        """`rows` of the run's data as its frozen backbone sees them, under its labels: runs number products each their own way."""
+        data = one.data
+        view = (one.backbone, data.image_size, tuple(data.mean), tuple(data.std), data.crop_margin)
+        known = self._known.setdefault(view, {})
+        if missing := [row for row in dict.fromkeys(rows) if row not in known]:
+            known |= zip(missing, one.crops(missing, model=one.frozen()).vectors, strict=True)
+        return Crops(rows, one.labels(rows), np.stack([known[row] for row in rows]))
+
+
 class Embedding:
     """A finished run's model, and the frozen backbone that it started from, asked about its data."""
 
@@ -66,18 +82,19 @@ class Embedding:
         self.data = data
         self.seed, self.minutes = run_seed(run), run_minutes(run)
 
+    @property
+    def backbone(self) -> str:
+        """timm's name of it."""
+        return str(self.config["model"]["backbone"])
+
     def frozen(self) -> nn.Module:
         """The mean feature of the ImageNet backbone, as weights.md's floor."""
-        name = str(self.config["model"]["backbone"])
-        model: nn.Module = instantiate(
-            {
-                "_target_": "facings.models.embedder.PooledBackbone",
-                "backbone": name,
-                "image_size": self.data.image_size,
-                "pretrained": "offline",
-            }
-        )
-        return model.eval()
+        return frozen_backbone(self.backbone, self.data.image_size)
+
+    def labels(self, rows: Sequence[RecognitionRow]) -> NDArray[np.int64]:
+        """(N,) places of the rows' products in the data's list."""
+        place = {product: number for number, product in enumerate(self.data.products)}
+        return np.array([place[row.product_id] for row in rows], np.int64)
 
     def crops(
         self,
@@ -103,6 +120,22 @@ class Embedding:
         return found.float()
 
 
+def frozen_backbone(name: str, image_size: int) -> nn.Module:
+    """timm's backbone `name` with packaged ImageNet weights as an embedder: its mean feature as unit vector.
+
+    `image_size`: side of its square input in pixels. Raises ConfigError where no package has its weights.
+    """
+    model: nn.Module = instantiate(
+        {
+            "_target_": "facings.models.embedder.PooledBackbone",
+            "backbone": name,
+            "image_size": image_size,
+            "pretrained": "offline",
+        }
+    )
+    return model.eval()
+
+
 def grocery(runs: Sequence[Path]) -> Taken:
     """`emb-grocery`: one run, or several that differ by seed alone; the first is the record, the rest the spread."""
     asked = [Embedding(run) for run in runs]
@@ -112,7 +145,9 @@ def grocery(runs: Sequence[Path]) -> Taken:
             asked[0].crops(rows, tta=tta) for rows in (asked[0].data.gallery_rows, asked[0].data.test_rows)
         )
         suffix = "" if tta == "none" else f"_{tta}"
-        metrics |= {f"{name}{suffix}": _share(right) for name, right in _classified(asked[0], gallery, queries).items()}
+        metrics |= {
+            f"{name}{suffix}": right_share(right) for name, right in _classified(asked[0], gallery, queries).items()
+        }
     metrics["minutes"] = {"value": asked[0].minutes}
     others = [metrics["fine_top1"]["value"]]
     for one in asked[1:]:
@@ -131,7 +166,7 @@ def packshot(runs: Sequence[Path]) -> Taken:
     for prefix, model in (("", one.model), ("frozen_", one.frozen())):
         gallery, queries = one.crops(iconic, model=model), one.crops(one.data.test_rows, model=model)
         for k in (1, 5):
-            metrics[f"{prefix}r{k}"] = _share(_found(queries, gallery, k), groups=queries.labels)
+            metrics[f"{prefix}r{k}"] = right_share(among_nearest(queries, gallery, k), groups=queries.labels)
     return Taken(metrics, [one.seed], _checksums([one]))
 
 
@@ -144,15 +179,19 @@ def unseen(runs: Sequence[Path]) -> Taken:
                 f"{one.run}: saw every product in training; train with data.holdout={{count: 20, draw: 0}}"
             )
     metrics: Metrics = {}
+    frozen = FrozenVectors()
     for prefix in ("", "frozen_"):
         right: dict[int, list[NDArray[np.float64]]] = {k: [] for k in ENROLLED}
         for one in asked:
             strangers = set(one.data.held_out)
-            model = one.frozen() if prefix else one.model
-            photos = one.crops(one.data.gallery_rows, model=model)
-            queries = one.crops([row for row in one.data.test_rows if row.product_id in strangers], model=model)
+            asking = [row for row in one.data.test_rows if row.product_id in strangers]
+            photos, queries = (
+                frozen.crops(one, rows) if prefix else one.crops(rows) for rows in (one.data.gallery_rows, asking)
+            )
             for k in ENROLLED:
-                draws = [_found(queries, photos.take(_shelf(one.data, k, draw)), 1) for draw in range(PHOTO_DRAWS)]
+                draws = [
+                    among_nearest(queries, photos.take(_shelf(one.data, k, draw)), 1) for draw in range(PHOTO_DRAWS)
+                ]
                 right[k].append(_by_product(np.mean(draws, axis=0), queries.labels))
         for k, values in right.items():
             metrics[f"{prefix}r1_k{k}"] = _over_draws(values)
@@ -169,7 +208,7 @@ def snack(runs: Sequence[Path]) -> Taken:
     for name, split in (("r1_packshot", "packshot"), ("r1_crops", "train")):
         gallery = one.crops([row for row in data.table.rows if row.split == split], data=data)
         known = np.isin(queries.labels, gallery.labels)
-        metrics[name] = _share(_found(queries, gallery, 1)[known], groups=queries.labels[known])
+        metrics[name] = right_share(among_nearest(queries, gallery, 1)[known], groups=queries.labels[known])
     return Taken(metrics, [one.seed], {"snack_shelves/" + name: value for name, value in data.checksums().items()})
 
 
@@ -207,15 +246,23 @@ def _classified(one: Embedding, gallery: Crops, queries: Crops) -> dict[str, NDA
     return {"fine_top1": predicted == queries.labels, "coarse_top1": coarse[predicted] == coarse[queries.labels]}
 
 
-def _found(queries: Crops, gallery: Crops, k: int) -> NDArray[np.bool_]:
+def among_nearest(queries: Crops, gallery: Crops, k: int) -> NDArray[np.bool_]:
     """(Q,) whether a view of the query's product is among the `k` nearest."""
     nearest = top_k(queries.vectors, gallery.vectors, k).indices
     right: NDArray[np.bool_] = (gallery.labels[nearest] == queries.labels[:, None]).any(axis=1)
     return right
 
 
-def _share(right: NDArray[np.bool_], groups: NDArray[np.int64] | None = None) -> dict[str, Any]:
-    """The share of right answers; the interval draws queries, or whole groups of them."""
+def right_share(
+    right: NDArray[np.bool_] | NDArray[np.float64], groups: NDArray[np.int64] | None = None
+) -> dict[str, Any]:
+    """The share of right answers, or the mean of a difference of such; the interval draws queries, or whole groups of them.
+
+    By hand: of two products' queries one product's are all right, the other's all wrong: 0.5, from 0 to 1.
+
+    >>> right_share(np.array([True, True, False, False]), groups=np.array([0, 0, 1, 1]))
+    {'value': 0.5, 'low': 0.0, 'high': 1.0}
+    """
     if groups is None:
         low, high = bootstrap_interval(lambda index: float(right[index].mean()), len(right), repeats=REPEATS)
         return {"value": float(right.mean()), "low": low, "high": high}
