@@ -7,13 +7,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from facings.benchmark.embedder_cost import MOST_MS, PRECISIONS, family_of, names_of
 
 # Told apart also by colour-blind eyes (Okabe, Ito: "Color Universal Design", 2008), and by the marker's shape.
 STYLES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"))
-INK, GRID, FAINT = "#222222", "#e8e8e8", "#777777"
+GRID, FAINT = "#e8e8e8", "#777777"
 TITLE, TEXT, SMALL = 15, 12, 10.5
 TICKS = (0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)
 
@@ -38,19 +39,20 @@ def draw_cost(metrics: Mapping[str, Mapping[str, Any]]) -> Figure:
                 linewidth=1.5, markersize=8, markeredgewidth=1.7, label=f"{family}, {precision}", zorder=3,
             )  # fmt: skip
         for name in names:
-            _mark(axis, metrics, name, colour)
+            _mark(axis, metrics, name, colour, above=number % 2 == 0)
     times = [metrics[f"{name}_{precision}_ms"]["value"] for name in names_of(metrics) for precision in PRECISIONS]
     _furnish(axis, min(times), max(times))
     return figure
 
 
-def _mark(axis: Axes, metrics: Mapping[str, Mapping[str, Any]], name: str, colour: str) -> None:
-    """The interval of a network's int8 file, and its size beside it."""
+def _mark(axis: Axes, metrics: Mapping[str, Mapping[str, Any]], name: str, colour: str, *, above: bool) -> None:
+    """The interval of a network's int8 file, and its size beside it, on the side where the next family's does not stand."""
     ms, r1 = metrics[f"{name}_int8_ms"]["value"], metrics[f"{name}_int8_r1"]
     axis.plot([ms, ms], [100 * r1["low"], 100 * r1["high"]], color=colour, linewidth=1.2, alpha=0.35, zorder=2)
     axis.annotate(
-        f"{family_of(name)[1]}", (ms, 100 * r1["value"]), (-6, 5), textcoords="offset points", ha="right", va="bottom",
-        fontsize=SMALL, color=INK, zorder=4,
+        f"{family_of(name)[1]}", (ms, 100 * r1["value"]), (-6, 5) if above else (6, -5), textcoords="offset points",
+        ha="right" if above else "left", va="bottom" if above else "top", fontsize=SMALL, color=colour, zorder=4,
+        path_effects=[withStroke(linewidth=3, foreground="white")],
     )  # fmt: skip
 
 
@@ -72,4 +74,4 @@ def _furnish(axis: Axes, fastest: float, slowest: float) -> None:
         "Test photos among training photos: R@1 against time, size in pixels", loc="left", fontsize=TITLE,
         fontweight="bold", pad=12,
     )  # fmt: skip
-    axis.legend(loc="lower right", fontsize=SMALL, frameon=False)
+    axis.legend(loc="best", fontsize=SMALL, frameon=False)
