@@ -206,6 +206,10 @@ def test_the_command_writes_figures_a_picture_and_a_record(families: Embeddings,
         (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.fnir.draws=0"], "draws 0"),
         (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.fnir.sizes=[200]"], "has 160 products"),
         (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.fnir=3"], "fnir is 3; expected sizes"),
+        (
+            ["protocol=turnover", "turnover.backbone=a", "recognition.table={table}", "turnover.enrol_splits=[val]"],
+            "0 rows to enrol from and 0 that ask; set turnover.enrol_splits \\(val\\) and query_splits \\(val, test\\)",
+        ),
         (["protocol=turnover", "turnover.backbone=resnet18"], "got turnover.backbone, no recognition.table"),
         (
             ["protocol=turnover", "turnover.backbone=a", "turnover.checkpoint=b", "recognition.table=c"],
@@ -219,6 +223,8 @@ def test_the_command_writes_figures_a_picture_and_a_record(families: Embeddings,
     ],
 )
 def test_wrong_settings_are_told_before_anything_runs(words: list[str], text: str, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("path,product_id,split,role\na.png,a,train,train\n")
+    words = [word.replace("{table}", str(tmp_path / "table.csv")) for word in words]
     with pytest.raises(ConfigError, match=text):
         run(compose_verb("benchmark", words, output_dir=tmp_path))
 
@@ -245,7 +251,7 @@ def test_a_checkpoint_or_a_frozen_backbone_embeds_a_table(source: str, tiny_shop
     words += [
         "protocol=turnover",
         f"recognition.table={table}",
-        "turnover.enrol_splits=[train]",
+        "turnover.enrol_splits=[val]",
         "turnover.query_splits=[val]",
     ]
     words += [
@@ -265,8 +271,10 @@ def test_a_checkpoint_or_a_frozen_backbone_embeds_a_table(source: str, tiny_shop
     ]
     again = run(compose_verb("benchmark", [*words, f"turnover.embeddings={kept}"], output_dir=tmp_path / "again"))
     assert {n: v for n, v in first.items() if n not in TIMES} == {n: v for n, v in again.items() if n not in TIMES}
+    # In a split that is both, gallery photos are enrolled and the others ask.
+    rows = [row for row in read_recognition_table(table).rows if row.split == "val"]
+    assert read_embeddings(kept).enrol.tolist() == [row.role == "gallery" for row in rows]
     if source == "checkpoint":
-        rows = [row for row in read_recognition_table(table).rows if row.split in ("train", "val")]
         bundle = embed_rows(Recognizer(Bundle.open(tiny_shop.bundle, precision="float32")), rows[::10])
         assert np.abs(read_embeddings(kept).vectors[::10] - bundle.vectors).max() < 1e-3
 

@@ -1,6 +1,7 @@
 """Where the turnover benchmark's embeddings come from: a file, made up, or a recognition table and whatever embeds it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,30 +52,40 @@ def read_data(cfg: DictConfig, folder: Path, console: Console) -> tuple[Embeddin
         path = Path(str(cfg.turnover.embeddings))
         return read_embeddings(path, **splits), path.stem, {path.name: sha256(path)}
     source = Path(str(cfg.recognition.table))
-    wanted = {name for names in splits.values() for name in names}
     table = table_reader(str(cfg.turnover.reader), "turnover.reader")(str(source))
-    rows = [row for row in table.rows if row.split in wanted]
-    if not rows:
+    sides = [(row, side) for row in table.rows if (side := _side(row, **splits)) is not None]
+    rows, enrol = [row for row, _ in sides], np.array([side for _, side in sides], bool)
+    if enrol.all() or not enrol.any():
         raise ConfigError(
-            f"{source}: no rows of the splits {', '.join(sorted(wanted))}; set turnover.enrol_splits, query_splits"
+            f"{source}: {enrol.sum()} rows to enrol from and {(~enrol).sum()} that ask; set turnover.enrol_splits "
+            f"({', '.join(splits['enrol_splits'])}) and query_splits ({', '.join(splits['query_splits'])})"
         )
     checksums = {source.name: sha256(source)} if source.is_file() else {}
     if chosen == "bundle":
         bundle = Bundle.open(str(cfg.bundle))
-        data = embed_rows(Recognizer(bundle, threads=cfg.threads), rows, enrol_splits=splits["enrol_splits"])
+        data = replace(embed_rows(Recognizer(bundle, threads=cfg.threads), rows), enrol=enrol)
         checksums[f"bundle {bundle.name}"] = sha256(bundle.path / "bundle.json")
     else:
         vectors, more = _embedded(cfg, rows, console)
         data = Embeddings(
             vectors,
             np.array([row.product_id for row in rows]),
-            np.array([row.split in splits["enrol_splits"] for row in rows]),
+            enrol,
             {row.product_id: row.category for row in rows},
         )
         checksums |= more
     write_embeddings(folder / KEPT, data)
     # A set in its own layout is many files; what was embedded of it is one.
     return data, source.stem, checksums | {KEPT: sha256(folder / KEPT)}
+
+
+def _side(row: RecognitionRow, *, enrol_splits: Sequence[str], query_splits: Sequence[str]) -> bool | None:
+    """Whether a row is an enrolment photo or a query, None for neither: by its split, and in a split that is both by its role;
+    a gallery photo never asks."""
+    enrols, asks = row.split in enrol_splits, row.split in query_splits
+    if enrols and asks:
+        return row.role != "query"
+    return True if enrols else False if asks and row.role != "gallery" else None
 
 
 def _chosen(cfg: DictConfig) -> str:
