@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from facings.analysis.attribution import FATES, FrameAttribution
 from facings.analysis.confusions import AnsweredFrame
-from facings.analysis.slices import SIZE, Predictions, Rows, Truth, slice_by_object, slice_by_picture
+from facings.analysis.slices import SIZE, Predictions, Rows, Truth, bins_of, slice_by_object, slice_by_picture
+from facings.boxes import area
 
 # Of a pixel's darkest channel, 0–255: nothing of the surface is left to see there.
 BURNT = 250
@@ -142,34 +143,26 @@ def chain_slices(frames: Sequence[AnsweredFrame], categories: Mapping[str, tuple
     judged = [frame.attribution for frame in frames]
     paths = [[categories.get(product or "", ()) for product in frame.products] for frame in frames]
     small, large = SIZE
-    sizes = [
-        [
-            f"below {small:g} pixels" if size < small else f"{small:g} to {large:g} pixels" if size < large
-            else f"{large:g} pixels or more"
-            for size in own
-        ]
-        for own in map(_sizes, frames)
-    ]  # fmt: skip
+    names = [f"below {small:g} pixels", f"{small:g} to {large:g} pixels", f"{large:g} pixels or more"]
+    sizes = [[names[place] for place in bins_of(_sizes(frame), SIZE).tolist()] for frame in frames]
     slices = {
         "department": stage_slices(judged, [[department(path) for path in own] for own in paths]),
         "category": stage_slices(judged, [["/".join(path) or None for path in own] for own in paths]),
-        "size": stage_slices(judged, sizes),
+        "size": sorted(stage_slices(judged, sizes), key=lambda row: names.index(row["slice"])),
     }
     of_picture = {
         "camera": [frame.camera for frame in frames],
         "time of day": [None if frame.moment is None else time_of_day(frame.moment) for frame in frames],
     }
-    for key, names in of_picture.items():
-        values = [[name] * len(frame.products) for name, frame in zip(names, frames, strict=True)]
+    for key, told in of_picture.items():
+        values = [[name] * len(frame.products) for name, frame in zip(told, frames, strict=True)]
         if rows := stage_slices(judged, values):
             slices[key] = rows
     return slices
 
 
-def _sizes(frame: AnsweredFrame) -> list[float]:
-    sides = frame.boxes[:, 2:] - frame.boxes[:, :2]
-    sizes: list[float] = ((sides[:, 0] * sides[:, 1]).clip(0) ** 0.5).tolist()
-    return sizes
+def _sizes(frame: AnsweredFrame) -> NDArray[np.float64]:
+    return np.sqrt(np.asarray(area(frame.boxes), np.float64).clip(0))
 
 
 def _between(names: Sequence[str]) -> list[float]:

@@ -5,6 +5,7 @@ Knows nothing of where they come from, and nothing of models.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from facings.errors import DataError
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture and its truth: `boxes` (N, 4) float32 xyxy pixels; `labels` (N,) int64; `products`: id or None each."""
+    """A picture and its truth: `boxes` (N, 4) float32 xyxy pixels; `labels` (N,) int64; `products`: id or None each; `camera`,
+    `moment`: who took it, and when, None where that is not known."""
 
     image_id: int
     path: Path
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
     products: tuple[str | None, ...]
+    camera: str | None = None
+    moment: datetime | None = None
 
 
 @dataclass(frozen=True)

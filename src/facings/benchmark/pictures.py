@@ -67,7 +67,7 @@ def worst_and_typical(
 
 
 def draw_frame(frame: JudgedFrame, names: Mapping[str, str], *, longest: int = 1200) -> Image.Image:
-    """The picture with each box in its outcome's colour and the product it was given.
+    """The picture with each box, and the outline where there is one, in its outcome's colour, and the product it was given.
 
     `longest`: most pixels on a side (a small picture is enlarged); `names`: product id → what to write.
     Missed truth is drawn dashed.
@@ -77,7 +77,9 @@ def draw_frame(frame: JudgedFrame, names: Mapping[str, str], *, longest: int = 1
     for index in frame.missed:
         _dashed(pen, frame.answer.frame.boxes[index] * scale, COLOURS["missed"], stroke)
     boxes = [tuple(value * scale for value in item.box) for item in frame.answer.decision.items]
-    for box, outcome in zip(boxes, frame.outcomes, strict=True):
+    for box, item, outcome in zip(boxes, frame.answer.decision.items, frame.outcomes, strict=True):
+        if item.polygon:
+            pen.polygon([(x * scale, y * scale) for x, y in item.polygon], outline=COLOURS[outcome], width=stroke)
         pen.rectangle(box, outline=COLOURS[outcome], width=stroke)
     for box, item, outcome in zip(boxes, frame.answer.decision.items, frame.outcomes, strict=True):
         if item.product_id is not None or outcome in ("unknown", "ambiguous"):

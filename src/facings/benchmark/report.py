@@ -1,23 +1,33 @@
-"""The benchmark as one HTML page that needs nothing else: no network, no scripts.
+"""The benchmark as one HTML page that needs nothing else, and as Markdown.
 
-Knows nothing of how figures are made.
-
-All numbers come from the content of `benchmark.json`, so page and file cannot differ.
+The page holds its pictures, its style and one script, which sorts and hides what is there; its own policy forbids a browser to
+load or to run anything more. Knows nothing of how figures are made: all numbers come from the content of `benchmark.json`, so page
+and file cannot differ.
 """
 
+import base64
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
+from facings.analysis.tide_judgement import ERRORS
+from facings.benchmark import report_plots
 from facings.benchmark.pictures import COLOURS, JudgedFrame, data_uri
+from facings.benchmark.report_plots import Mark
 from facings.files import atomic_write
 
+HERE = Path(__file__).parent
 MISSING = "–"
+# Of products and frames, the most that the page lists; the file has all.
+LISTED = 300
 OUTCOMES = {
     "right": "box and product right",
     "wrong": "given another product's name",
@@ -39,16 +49,25 @@ HEADLINE = {
 }
 # Figures of the terminal's table that the page shows further down.
 NOT_AT_THE_HEAD = ("frame_ms_p95",)
+# Of the lists of frames, as a till would read them; less is better of the second and third.
+CHECKOUT = {
+    "cacc": "Frames whose whole list is right (cAcc)",
+    "acd": "Wrong counts a frame (ACD)",
+    "mccd": "Wrong counts of a product, of its own (mCCD)",
+    "mciou": "Counts shared by list and truth (mCIoU)",
+}
+LEVELS = {"": "all frames", "_easy": "up to 10 products", "_medium": "11 to 15", "_hard": "more"}
 UNITS = {"frame_ms_p50": "ms", "frame_ms_p95": "ms", "peak_mib": "MiB", "bundle_mib": "MiB"}
 
 
 @dataclass(frozen=True)
 class Plate:
-    """One picture of the page. `kind`: `worst` or `typical`."""
+    """One picture of the page, without anything drawn on it. `kind`: `worst` or `typical`; `marks`: what is laid over it."""
 
     kind: str
     frame: JudgedFrame
     picture: Image.Image
+    marks: Sequence[Mark] = ()
 
     def caption(self) -> str:
         """What the frame holds, in words: also what a reader who cannot see the picture gets."""
@@ -56,36 +75,69 @@ class Plate:
         return f"{len(self.frame.answer.frame.boxes)} products annotated: {counts or 'none found, none missed'}"
 
 
-def write_report(path: Path, content: Mapping[str, Any], plates: Sequence[Plate]) -> None:
-    """Write the page. `content`: what `benchmark.json` holds; see `facings.commands.benchmark`."""
-    atomic_write(path, render(content, plates))
+def write_report(folder: Path, content: Mapping[str, Any], plates: Sequence[Plate]) -> None:
+    """Write `report.html` and `report.md`. `content`: what `benchmark.json` holds; see `facings.commands.benchmark`."""
+    atomic_write(folder / "report.html", render(content, plates))
+    atomic_write(folder / "report.md", render_markdown(content))
 
 
 def render(content: Mapping[str, Any], plates: Sequence[Plate]) -> str:
     """The page as text."""
-    # Products' names come from files of others: everything is escaped.
+    script = (HERE / "report.js").read_text(encoding="utf-8").strip()
+    return _templates(escape=True).get_template("report.html.j2").render(
+        **_shared(content),
+        style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(sha256(script.encode()).digest()).decode("ascii"),
+        bar=outcome_bar(content.get("end_to_end")),
+        stages=stage_rows(content["latency"]) if content.get("latency") else [],
+        plates=[(plate, data_uri(plate.picture)) for plate in plates],
+        colours=COLOURS,
+        drawn=[name for name in COLOURS if any(name in plate.frame.counts for plate in plates)],
+        plot=report_plots,
+        dial=_dial(content),
+        listed=LISTED,
+    )  # fmt: skip
+
+
+def render_markdown(content: Mapping[str, Any]) -> str:
+    """The figures without pictures, for a pull request or a terminal."""
+    return _templates(escape=False).get_template("report.md.j2").render(**_shared(content))
+
+
+def _templates(*, escape: bool) -> Environment:
+    # Products' names come from files of others: on the page everything is escaped.
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
+        loader=FileSystemLoader(HERE),
+        autoescape=escape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "ms": milliseconds, "whole": whole, "percent": percent}
-    shown = [
-        {"kind": p.kind, "name": p.frame.answer.frame.path.name, "quality": p.frame.quality, "caption": p.caption(),
-         "uri": data_uri(p.picture), "width": p.picture.width, "height": p.picture.height}
-        for p in plates
-    ]  # fmt: skip
-    return environment.get_template("report.html.j2").render(
-        c=content,
-        cards=cards(content),
-        bar=outcome_bar(content.get("end_to_end")),
-        stages=stage_rows(content["latency"]) if content.get("latency") else [],
-        plates=shown,
-        colours=COLOURS,
-        drawn=[name for name in COLOURS if any(name in plate.frame.counts for plate in plates)],
-    )
+    environment.filters |= {"share": share, "ms": milliseconds, "whole": whole, "percent": percent, "signed": signed}
+    return environment
+
+
+def _shared(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What both templates read."""
+    return {
+        "c": content,
+        "cards": cards(content),
+        "checkout": checkout_rows(content.get("end_to_end")),
+        "kinds": ERRORS,
+        "outcomes": [name for name in COLOURS if name != "unjudged"],
+    }
+
+
+def _dial(content: Mapping[str, Any]) -> str:
+    """What the script needs to move a dot along the first curve."""
+    if not content.get("curves") or not content["curves"][0]["recall"]:
+        return ""
+    curve = content["curves"][0]
+    plot = report_plots
+    place = {"left": plot.LEFT, "width": plot.WIDTH - plot.LEFT - plot.RIGHT, "bottom": plot.HEIGHT - plot.BOTTOM}
+    place |= {"height": plot.HEIGHT - plot.TOP - plot.BOTTOM, "threshold": content["bundle"]["score_threshold"]}
+    return json.dumps(place | {name: curve[name] for name in ("score", "recall", "precision")})
 
 
 def cards(content: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -119,6 +171,24 @@ def outcome_bar(end_to_end: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     return parts
 
 
+def checkout_rows(end_to_end: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """A row a figure of `CHECKOUT`: `name`, and a cell a level of clutter that occurs: `level`, `value`, `interval` or None."""
+    if not end_to_end or end_to_end["figures"].get("cacc") is None:
+        return []
+    figures, intervals = end_to_end["figures"], end_to_end["intervals"]
+    levels = {suffix: text for suffix, text in LEVELS.items() if figures.get(f"cacc{suffix}") is not None}
+    return [
+        {
+            "name": name,
+            "cells": [
+                {"level": text, "value": figures[key + suffix], "interval": intervals.get(key + suffix)}
+                for suffix, text in levels.items()
+            ],
+        }
+        for key, name in CHECKOUT.items()
+    ]
+
+
 def stage_rows(latency: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row a stage: its percentiles, and its share of the mean frame."""
     names = {
@@ -146,6 +216,11 @@ def share(value: float | None, digits: int = 3) -> str:
 def percent(value: float | None) -> str:
     """A share 0–1 as percent, with the sign; a dash for what has no value."""
     return MISSING if value is None or not math.isfinite(value) else f"{value * 100:.1f}\u202f%"
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign; a dash for what has no value."""
+    return MISSING if value is None or not math.isfinite(value) else f"{value:+.3f}".replace("-", "\u2212")
 
 
 def milliseconds(value: float | None) -> str:

@@ -19,6 +19,7 @@ from facings.benchmark.accuracy import (
     identification_figures,
     operating_point,
 )
+from facings.benchmark.breakdown import box_breakdown, catalogue_of, chain_breakdown, frame_rows
 from facings.benchmark.claims import claim_of
 from facings.benchmark.frames import Data
 from facings.benchmark.judged import Answer
@@ -27,6 +28,8 @@ from facings.benchmark.rows import PROTOCOLS
 from facings.runtime.bundle import Bundle
 
 SCHEMA = "facings.benchmark/1"
+# What the figures are made of; see `facings.benchmark.breakdown`.
+DETAILS = ("chain", "slices", "products", "taken", "boxes", "box_slices", "curves", "frames")
 # Headline name → where it stands: part, figure.
 HEADLINES = {
     "ap": ("detection", "ap"),
@@ -54,14 +57,19 @@ def summarise(
     """
     parts: dict[str, Any] = dict.fromkeys(("detection", "identification", "end_to_end", "recognition"))
     has_gallery = bundle.has("embedder") and (bundle.path / "gallery" / "CURRENT").is_file()
+    details: dict[str, Any] = dict.fromkeys(DETAILS)
     if answers and bundle.has("detector"):
-        figures, intervals = detection_figures(coco_results(answers, data, bundle.labels), data, seed=seed)
+        results = coco_results(answers, data, bundle.labels)
+        details |= box_breakdown(results, data) | {"frames": frame_rows(answers)}
+        figures, intervals = detection_figures(results, data, seed=seed)
         figures |= operating_point(answers)
         parts["detection"] = {"figures": figures, "intervals": intervals, "classes": list(data.labels)}
     if answers and has_gallery:
         parts["identification"] = _part(identification_figures([answer.ranks for answer in answers], seed=seed))
         if bundle.has("detector"):
             parts["end_to_end"] = _part(end_to_end_figures(answers, seed=seed))
+            noted = [product for answer in answers for product in answer.frame.products if product is not None]
+            details |= chain_breakdown(answers, catalogue_of(bundle, noted))
     if ranks:
         # Crops of one picture hang together: they are drawn together.
         paths = [query.path for query in data.queries]
@@ -83,6 +91,7 @@ def summarise(
             "faults": list(data.faults),
         },
         **parts,
+        **details,
         "confusions": _named(confusions(answers), bundle) if has_gallery else [],
         "latency": dict(latency) if latency is not None else None,
         "command": command,

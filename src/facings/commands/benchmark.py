@@ -17,20 +17,24 @@ from rich.table import Table
 
 from facings.benchmark.accuracy import Answer, answer_frames, answer_queries, coco_results
 from facings.benchmark.claims import claim_of
-from facings.benchmark.frames import Data, label_numbers
+from facings.benchmark.frames import label_numbers
 from facings.benchmark.latency import measure_latency
 from facings.benchmark.pictures import draw_frame, judge_frame, worst_and_typical
 from facings.benchmark.record import write_result
 from facings.benchmark.report import HEADLINE, UNITS, Plate, milliseconds, share, write_report
+from facings.benchmark.report_plots import marks_of
 from facings.benchmark.rows import append_rows, figure_rows, stamp
 from facings.benchmark.summary import HEADLINES, claim_metrics, summarise
 from facings.commands.application import run_folder
 from facings.commands.benchmark_data import read_data
 from facings.commands.environment import command_line, write_environment
+from facings.commands.last_run import against_last_run
+from facings.commands.protocols import plain
 from facings.errors import ConfigError
 from facings.files import atomic_write
-from facings.runtime.annotate import write_jpeg
+from facings.runtime.annotate import fit, write_jpeg
 from facings.runtime.bundle import Bundle
+from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
 
 # Protocol → the module of `commands` that runs it; `frames` is the one below.
@@ -41,10 +45,12 @@ OTHERS = {
     "scale": "scale_protocol",
     "cross_store": "cross_store",
 }
+# Pixels on the longer side of the report's pictures.
+LONGEST = 1200
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
-    """Measure, print, and write `benchmark.json`, `report.html`, `decisions.jsonl`, `predictions/` and `annotated/`.
+    """Measure, print, and write `benchmark.json`, `report.html`, `report.md`, `decisions.jsonl`, `predictions/`, `annotated/`.
 
     Returns the headline figures. Raises ConfigError, DataError or BundleError for what the user can mend.
     """
@@ -81,8 +87,11 @@ def run(cfg: DictConfig) -> dict[str, float]:
         ranks = answer_queries(recognizer, queries, lambda: progress.advance(crops))
     command = command_line("benchmark")
     content = summarise(bundle, data, answers, ranks, latency, command=command, seed=int(cfg.seed))
+    results = coco_results(answers, data, bundle.labels) if answers and bundle.has("detector") else []
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    content["against"] = plain(against_last_run(folder, content, config, data, answers, results))
     _append(folder, content, cfg)
-    _write(folder, content, answers, data, bundle, cfg)
+    _write(folder, content, answers, results, bundle, cfg)
     for table in tables(content):
         console.print(table)
     console.print(f"report: {folder / 'report.html'}")
@@ -138,14 +147,18 @@ def _check_settings(cfg: DictConfig) -> None:
 
 
 def _write(
-    folder: Path, content: dict[str, Any], answers: Sequence[Answer], data: Data, bundle: Bundle, cfg: DictConfig
+    folder: Path,
+    content: dict[str, Any],
+    answers: Sequence[Answer],
+    results: Sequence[dict[str, Any]],
+    bundle: Bundle,
+    cfg: DictConfig,
 ) -> None:
     """All files of the run, the summary last: where it is, the others are."""
     lines = [json.dumps({"image": a.frame.path.name, **a.decision.to_dict()}) + "\n" for a in answers]
     atomic_write(folder / "decisions.jsonl", "".join(lines))
     plates: list[Plate] = []
     if answers and bundle.has("detector"):
-        results = coco_results(answers, data, bundle.labels)
         atomic_write(folder / "predictions" / "detections.json", json.dumps(results))
         gallery = bundle.gallery() if content["bundle"]["gallery_version"] else None
         names = {p: str(bundle.product(p, gallery).get("name") or p) for p in (gallery.items if gallery else ())}
@@ -154,11 +167,12 @@ def _write(
         shown = {id(frame): kind for kind, frame in chosen}
         others = [frame for frame in judged if id(frame) not in shown]
         for kind, frame in [*chosen, *(("", f) for f in others)][: max(int(cfg.max_pictures), len(chosen))]:
-            picture = draw_frame(frame, names)
-            write_jpeg(picture, folder / "annotated" / f"{frame.answer.frame.path.stem}.jpg")
+            path = frame.answer.frame.path
+            write_jpeg(draw_frame(frame, names), folder / "annotated" / f"{path.stem}.jpg")
             if kind:
-                plates.append(Plate(kind, frame, picture))
-    write_report(folder / "report.html", content, plates)
+                picture, scale = fit(read_image(path), LONGEST)
+                plates.append(Plate(kind, frame, picture, marks_of(frame, scale, names)))
+    write_report(folder, content, plates)
     atomic_write(folder / "benchmark.json", json.dumps(content, indent=2) + "\n")
 
 

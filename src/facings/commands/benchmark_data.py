@@ -49,7 +49,10 @@ def read_frames(
     table = read_coco(annotations, images, class_agnostic=agnostic)
     hidden = set(unknown)
     frames = tuple(
-        Frame(i.image_id, i.path, i.boxes, i.labels, tuple(None if p in hidden else p for p in i.product_ids))
+        Frame(
+            i.image_id, i.path, i.boxes, i.labels, tuple(None if p in hidden else p for p in i.product_ids), i.camera_id,
+            i.captured_at,
+        )
         for i in table.images[:limit]
-    )
+    )  # fmt: skip
     return Data(name, frames, table.labels, {Path(annotations).name: table.checksum()}, faults=table.faults)

@@ -44,7 +44,7 @@ class FinishedRun:
 def read_run(folder: Path) -> FinishedRun:
     """Raises ConfigError for a folder that is no such run, or one without answers by picture, DataError for damaged files."""
     if (folder / "benchmark.json").is_file():
-        return _of_benchmark(folder)
+        return of_benchmark(folder, _json(folder / "benchmark.json"), _yaml(folder / "config.yaml"))
     if (folder / "results.json").is_file() and (folder / "predictions" / "detections.json").is_file():
         return _of_evaluate(folder)
     for name in NO_PICTURES:
@@ -123,8 +123,8 @@ def read_side(run: FinishedRun, truth: Truth) -> Side:
     return Side(run.name, predictions, decisions)
 
 
-def _of_benchmark(folder: Path) -> FinishedRun:
-    content, config = _json(folder / "benchmark.json"), _yaml(folder / "config.yaml")
+def of_benchmark(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> FinishedRun:
+    """`content`, `config`: of its `benchmark.json` and `config.yaml`. Raises ConfigError for a run without boxes."""
     if content["detection"] is None:
         raise ConfigError(f"{folder}: was asked about no frames, or has no detector; compare needs boxes by picture")
     data = config["data"]

@@ -1,0 +1,65 @@
+"""What changed against the last run of `facings benchmark`: the newest finished one in the folder beside this one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from facings.benchmark.frames import Data
+from facings.benchmark.judged import Answer
+from facings.benchmark.verdict import Side, Truth, verdicts
+from facings.commands.benchmark_runs import differences, of_benchmark, read_run, read_side
+from facings.commands.compare import notes_of
+from facings.errors import FacingsError
+
+# Figures of a verdict in the words of the page.
+WORDS = {
+    "ap": "Detection AP",
+    "ap50": "Detection AP50",
+    "f1": "End-to-end F1, of all products",
+    "cacc": "Frames whose whole list is right (cAcc)",
+    "acd": "Wrong counts a frame (ACD, less is better)",
+}
+
+
+def against_last_run(
+    folder: Path,
+    content: Mapping[str, Any],
+    config: Mapping[str, Any],
+    data: Data,
+    answers: Sequence[Answer],
+    results: Sequence[Mapping[str, Any]],
+) -> dict[str, Any] | None:
+    """`run`, the last one's name, with its `bundle`, the `figures` of the verdict (this run minus that one), and `notes`; or with
+    the reasons why it was `refused`. None where there is no last run, or this one found no boxes.
+
+    `content`, `config`: of this run, as it is going to write them; `results`: its COCO results.
+    """
+    before = last_run(folder)
+    if before is None or content["detection"] is None:
+        return None
+    told: dict[str, Any] = {"run": before.name, "refused": []}
+    try:
+        earlier, own = read_run(before), of_benchmark(folder, content, config)
+        if reasons := differences(earlier.asked, own.asked):
+            return told | {"refused": reasons}
+        frames = [answer.frame for answer in answers]
+        truth = Truth(data.ground_truth(), [frame.boxes for frame in frames], [frame.products for frame in frames])
+        decisions = [answer.decision for answer in answers]
+        named = any(decision.gallery_version for decision in decisions)
+        sides = [read_side(earlier, truth), Side(own.name, results, decisions if named else None)]
+    except FacingsError as fault:
+        return told | {"refused": [str(fault)]}
+    found = verdicts(truth, sides, seed=int(content["seed"]))
+    figures = [
+        {"figure": WORDS[verdict.figure], **asdict(verdict.difference), "p": verdict.p, "winner": verdict.winner}
+        for verdict in found
+    ]
+    notes = notes_of([earlier, own], len(frames))
+    return told | {"bundle": earlier.name.rsplit(" (", 1)[0], "figures": figures, "notes": notes}
+
+
+def last_run(folder: Path) -> Path | None:
+    """The run folder beside this one whose `benchmark.json` was written last; None where there is none."""
+    finished = [path for path in folder.parent.glob("*/benchmark.json") if path.parent != folder]
+    return max(finished, key=lambda path: path.stat().st_mtime).parent if finished else None
