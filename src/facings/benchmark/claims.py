@@ -181,6 +181,26 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         "scene that stands still, noise aside. Beside it the peak memory of a fresh process on 12 megapixels with 500 products.",
         {"p50_ms": MS, "p95_ms": MS, "host_share": None, "streaming_speedup": None, "peak_mib_12mp_500": MIB},
     ),
+    "bundle-int8": (
+        "Detector and embedder in int8 beside float32, exported from checkpoints and made by the export's gate, all files of a "
+        "network timed in the same rounds on one thread and on two, the worse; points of AP and R@1 that int8 loses on real data.",
+        {"speedup_detector": None, "speedup_embedder": None, "ap_loss": None, "r1_loss": None},
+    ),
+    "bundle-install": (
+        "The wheel alone, without extras, in a fresh environment that verifies a bundle and predicts with it: its site-packages, "
+        "the import of the store's runtime in a fresh process, and the peak memory of `facings predict`.",
+        {"mib": MIB, "import_seconds": "s", "peak_mib": MIB},
+    ),
+    "bundle-node": (
+        "Golden pictures of a bundle on which the Node program decides as the store runtime does, answers and their order exactly, "
+        "numbers within a step of their last decimals.",
+        {"decision_agreement": None},
+    ),
+    "synth-reid": (
+        "An embedder that saw synthetic products alone, asked for the product of all crops of snack shelves with the packshots as "
+        "gallery; crops whose product has one. frozen_: ImageNet lite2's mean feature at 260 px, in the same run.",
+        {"r1": None, "frozen_r1": None},
+    ),
     "bundle-fuzz": (
         "Spoiled files, in turn for every parser of the store, with checksums made to fit: what came out that was neither an "
         "answer nor the documented error, or took more time or memory than one input may.",
