@@ -1,7 +1,7 @@
 """Take a headline record of the embedder again from finished runs: `python scripts/embedder_records.py emb-grocery logs/grocery`.
 
-emb-grocery RUN [RUN_OF_ANOTHER_SEED …]; emb-packshot RUN; emb-unseen RUN_OF_A_HOLDOUT …; emb-snack RUN. docs/embedder.md lists
-the trainings.
+emb-grocery RUN [RUN_OF_ANOTHER_SEED …]; emb-packshot RUN; emb-unseen RUN_OF_A_HOLDOUT …; emb-snack RUN; synth-reid RUN.
+docs/embedder.md lists the trainings.
 """
 
 import sys

@@ -109,12 +109,11 @@ def box_breakdown(results: Results, data: Data) -> dict[str, Any]:
     findings = findings_of_gains(found.gains, found.counts)
     cameras = {frame.image_id: frame.camera for frame in data.frames}
     moments = {frame.image_id: frame.moment for frame in data.frames}
-    most = {"max_detections": MOST_DETECTIONS}
     slices = {
-        "objects a frame": density_slices(truth, results, **most),
-        "gap to the neighbour, in object sizes": gap_slices(truth, results, **most),
-        "size, pixels": size_slices(truth, results, **most),
-        **picture_slices(truth, results, cameras, moments, **most),
+        "objects a frame": density_slices(truth, results, max_detections=MOST_DETECTIONS),
+        "gap to the neighbour, in object sizes": gap_slices(truth, results, max_detections=MOST_DETECTIONS),
+        "size, pixels": size_slices(truth, results, max_detections=MOST_DETECTIONS),
+        **picture_slices(truth, results, cameras, moments, max_detections=MOST_DETECTIONS),
     }
     return {
         "boxes": {

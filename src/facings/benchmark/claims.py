@@ -94,8 +94,8 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         BASELINES,
     ),
     "synth-sim2real": (
-        "Trained on synthetic shelves alone, the class-agnostic detector finds the products of all 17 real frames of snack shelves, "
-        "of which it never saw one.",
+        "Trained on synthetic shelves alone, the class-agnostic detector finds the products of all 17 real frames of snack "
+        "shelves, of which it never saw one.",
         {"ap": None, "ap50": None, "minutes": MIN},
     ),
     "synth-pretrain": (

@@ -23,7 +23,7 @@ from facings.commands.train import best_checkpoint
 from facings.data.adapters.snack_shelves import read_snack_shelves
 from facings.data.recognition_datamodule import RecognitionDataModule
 from facings.data.recognition_selection import limit_views
-from facings.data.tables import RecognitionRow, RecognitionTable
+from facings.data.tables import RecognitionRow
 from facings.errors import ConfigError
 from facings.metrics.bootstrap import bootstrap_interval
 from facings.metrics.nearest import top_k
@@ -37,6 +37,9 @@ ENROLLED = (1, 2, 4, 8)
 PHOTO_DRAWS = 5
 # Views of a trained product in the gallery, when goods it never saw are enrolled beside them.
 GALLERY_VIEWS = 8
+
+# The frozen backbone that stands beside the synthetic embedder, and the side of its input.
+FLOOR, FLOOR_SIZE = "tf_efficientnet_lite2", 260
 
 
 @dataclass(frozen=True)
@@ -201,27 +204,53 @@ def unseen(runs: Sequence[Path]) -> Taken:
 def snack(runs: Sequence[Path]) -> Taken:
     """`emb-snack`: one run of an embedder, trained on whatever; snack_shelves val crops against packshots, then train crops."""
     one = Embedding(runs[0])
-    folder = Path(one.config["paths"]["data_dir"]) / "snack_shelves"
-    data = _snack_data(one.data, read_snack_shelves(folder / "reid.csv"))
+    data = _snack_data(one, one.data.image_size)
     queries = one.crops(data.test_rows, data=data)
     metrics: Metrics = {}
     for name, split in (("r1_packshot", "packshot"), ("r1_crops", "train")):
-        gallery = one.crops([row for row in data.table.rows if row.split == split], data=data)
-        known = np.isin(queries.labels, gallery.labels)
-        metrics[name] = right_share(among_nearest(queries, gallery, 1)[known], groups=queries.labels[known])
-    return Taken(metrics, [one.seed], {"snack_shelves/" + name: value for name, value in data.checksums().items()})
+        metrics[name] = _known_right(queries, one.crops(_of_splits(data, split), data=data))
+    return Taken(metrics, [one.seed], _snack_checksums(data))
 
 
-def _snack_data(like: RecognitionDataModule, table: RecognitionTable) -> RecognitionDataModule:
-    """The set's rows, cut and scaled as the run's own."""
+def synthetic(runs: Sequence[Path]) -> Taken:
+    """`synth-reid`: one run on synthetic products alone; all crops of snack_shelves' train and val frames against packshots."""
+    one = Embedding(runs[0])
+    metrics: Metrics = {}
+    frozen = frozen_backbone(FLOOR, FLOOR_SIZE)
+    for name, model, size in (("frozen_r1", frozen, FLOOR_SIZE), ("r1", one.model, one.data.image_size)):
+        data = _snack_data(one, size)
+        queries, gallery = (
+            one.crops(_of_splits(data, *splits), model=model, data=data) for splits in (("train", "val"), ("packshot",))
+        )
+        metrics[name] = _known_right(queries, gallery)
+    return Taken(metrics, [one.seed], _checksums([one]) | _snack_checksums(data))
+
+
+def _known_right(queries: Crops, gallery: Crops) -> dict[str, Any]:
+    """R@1 of the queries whose product is in the gallery; the interval draws products."""
+    known = np.isin(queries.labels, gallery.labels)
+    return right_share(among_nearest(queries, gallery, 1)[known], groups=queries.labels[known])
+
+
+def _of_splits(data: RecognitionDataModule, *splits: str) -> list[RecognitionRow]:
+    return [row for row in data.table.rows if row.split in splits]
+
+
+def _snack_checksums(data: RecognitionDataModule) -> dict[str, str]:
+    return {"snack_shelves/" + name: value for name, value in data.checksums().items()}
+
+
+def _snack_data(one: Embedding, image_size: int) -> RecognitionDataModule:
+    """snack_shelves beside the run's own data, cut as that is and scaled to `image_size` pixels."""
+    like = one.data
     return RecognitionDataModule(
-        table=table,
+        table=read_snack_shelves(Path(one.config["paths"]["data_dir"]) / "snack_shelves" / "reid.csv"),
         train={"split": "train", "role": "train"},
         gallery={"split": "packshot", "role": "gallery"},
         val={"split": "val", "role": "query"},
         test={"split": "val", "role": "query"},
         transform=like.transform,
-        image_size=like.image_size,
+        image_size=image_size,
         mean=like.mean,
         std=like.std,
         products_per_batch=like.products_per_batch,

@@ -12,7 +12,7 @@ from facings.errors import BundleError
 
 @lru_cache(maxsize=1)
 def has_vnni() -> bool:
-    """Whether this processor adds products of bytes without overflow; False where the system does not tell (it is Linux that does)."""
+    """Whether this processor adds products of bytes without overflow; False where the system, unlike Linux, does not tell."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
     except OSError:
