@@ -93,7 +93,7 @@ class RecognitionDataset(Dataset[dict[str, Tensor]]):
     With a `transform` (training) items are addressed by `Draw`s, whose seed fixes the augmentation; crops are kept in
     memory, shrunk so that the shorter side is `cache_size` pixels (0 keeps nothing). A `CropCompose` may ask for what lies
     around the crop, which is then kept too, and for other crops of the dataset. Without, items are addressed by
-    index and pass the evaluation letterbox, bit for bit that of the exported graph.
+    index and pass the evaluation letterbox, to a level of 255 that of the exported graph.
     """
 
     def __init__(
