@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facings.benchmark.rows import read_rows
 from facings.benchmark.turnover import calibration_of, run_shop, spread, summarise
 from facings.benchmark.turnover_baselines import Baselines, confidences, train
 from facings.benchmark.turnover_data import (
@@ -190,6 +191,9 @@ def test_the_command_writes_figures_a_picture_and_a_record(families: Embeddings,
     assert misses["schema"] == "facings.fnir/1" and misses["data"] == "families" and misses["views"] == 3
     assert [entry["products"] for entry in misses["sizes"]] == [4, 8, 16, 32]
     assert Image.open(tmp_path / "run" / "fnir.png").size == (1452, 616)
+    rows = {row["metric"]: row for row in read_rows(tmp_path / "run" / "benchmark.jsonl")}
+    assert rows["coverage"]["value"] == figures["coverage"] and rows["coverage"]["protocol"] == "turnover"
+    assert rows["coverage"]["settings"]["views"] == 3 and set(rows["coverage"]["data"]) == {"families.npz"}
     record = json.loads((tmp_path / "results" / "turn-coverage.json").read_text())
     assert list(record["metrics"]) == ["coverage", "set_size", "picklist3"] and set(record["data"]) == {"families.npz"}
 

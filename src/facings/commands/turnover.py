@@ -17,6 +17,7 @@ from facings.analysis.fnir_figure import draw_fnir
 from facings.analysis.turnover_figure import draw_turnover
 from facings.benchmark.claims import claim_of
 from facings.benchmark.record import write_result
+from facings.benchmark.rows import append_rows, figure_rows, stamp
 from facings.benchmark.turnover import run_shop, summarise
 from facings.benchmark.turnover_data import Embeddings
 from facings.benchmark.turnover_days import Protocol
@@ -35,7 +36,8 @@ AVAILABLE = (
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
-    """Run every shop, print, and write `turnover.json`, `turnover.png`, and with `turnover.fnir` `fnir.json`, `fnir.png`.
+    """Run every shop, print, write `turnover.json`, `turnover.png`, and with `turnover.fnir` `fnir.json`, `fnir.png`, and append
+    the figures to the results file.
 
     Returns the figures' values.
 
@@ -66,6 +68,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     }
     plain = _plain(content)
     atomic_write(folder / "turnover.json", json.dumps(plain, indent=2) + "\n")
+    _append(cfg, folder, plain, checksums, command, environment["git"])
     (folder / "turnover.png").write_bytes(png(draw_turnover(plain)))
     console.print(table(content["figures"], name))
     console.print(f"figure: {folder / 'turnover.png'}")
@@ -89,6 +92,26 @@ def run(cfg: DictConfig) -> dict[str, float]:
         )
         console.print(f"result: {written}")
     return {key: float(entry["value"]) for key, entry in content["figures"].items() if math.isfinite(entry["value"])}
+
+
+def _append(
+    cfg: DictConfig, folder: Path, content: Mapping[str, Any], checksums: Mapping[str, str], command: str, commit: str
+) -> None:
+    """The run's figures as rows of the results file."""
+    settings = {
+        **content["protocol"],
+        **content["rates"],
+        "embeddings": cfg.turnover.checkpoint or cfg.turnover.backbone,
+    }
+    made = stamp(
+        "turnover", data=checksums, bundle={}, command=command, seeds=content["seeds"], settings=settings, commit=commit
+    )
+    figures = content["figures"]
+    values = {name: figure["value"] for name, figure in figures.items()}
+    intervals = {
+        name: (figure["low"], figure["high"]) for name, figure in figures.items() if figure.get("low") is not None
+    }
+    append_rows(Path(cfg.append_to) if cfg.append_to else folder, folder, made, figure_rows(values, intervals))
 
 
 def settings(cfg: DictConfig) -> tuple[Protocol, Rates, list[int]]:
