@@ -329,4 +329,5 @@ RECORDS: Mapping[str, RunRecord] = {
     "emb-packshot": RunRecord(1, packshot, more=True),
     "emb-unseen": RunRecord(1, unseen, more=True),
     "emb-snack": RunRecord(1, snack, more=True),
+    "synth-reid": RunRecord(1, synthetic),
 }
