@@ -76,7 +76,11 @@ def test_interrupted_training_can_be_taken_up(tiny_data: Path, tmp_path: Path) -
     run = tmp_path / "run"
     words = [*TINY_EMBEDDER, f"paths.data_dir={tiny_data}", "test=false"]
     command = [*FACINGS, "train", *words, "trainer.max_epochs=200", f"hydra.run.dir={run}"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # A shell's background job ignores Ctrl-C, and what it starts would too.
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     last = run / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 300
     while not last.is_file() and time.monotonic() < deadline and process.poll() is None:
