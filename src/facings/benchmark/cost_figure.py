@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from facings.benchmark.embedder_cost import MOST_MS, PRECISIONS, family_of, names_of
+from facings.benchmark.time_axis import time_axis
 
 # Told apart also by colour-blind eyes (Okabe, Ito: "Color Universal Design", 2008), and by the marker's shape.
 STYLES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"))
-GRID, FAINT = "#e8e8e8", "#777777"
+FAINT = "#777777"
 TITLE, TEXT, SMALL = 15, 12, 10.5
 TICKS = (0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)
 
@@ -58,16 +58,8 @@ def _mark(axis: Axes, metrics: Mapping[str, Mapping[str, Any]], name: str, colou
 
 def _furnish(axis: Axes, fastest: float, slowest: float) -> None:
     """Scales, words, the aim and the legend."""
-    axis.set_xscale("log")
-    axis.set_xlim(fastest / 1.25, slowest * 1.25)
+    time_axis(axis, fastest, slowest, TICKS)
     axis.axvline(MOST_MS, color=FAINT, linewidth=1.4, linestyle=":", label=f"aim: {MOST_MS:g} ms", zorder=1)
-    axis.xaxis.set_major_locator(FixedLocator(TICKS))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.set_axisbelow(True)
-    axis.grid(color=GRID)
-    axis.tick_params(labelsize=SMALL)
     axis.set_xlabel("milliseconds a crop, ONNX Runtime, batch 1, 1 thread (log scale)", fontsize=TEXT)
     axis.set_ylabel("R@1 in %, bars: 95 % over products (int8)", fontsize=TEXT)
     axis.set_title(

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
 from facings.benchmark.detector_study import VARIANTS, Variant, front_of
+from facings.benchmark.time_axis import time_axis
 
 # Told apart also by colour-blind eyes (Okabe, Ito: "Color Universal Design", 2008), and by the marker's shape.
 FAMILIES = {
@@ -21,7 +21,7 @@ FAMILIES = {
     "small": ("#009e73", "^"),
     "nano": ("#cc79a7", "D"),
 }
-INK, GRID, FRONT = "#222222", "#e8e8e8", "#777777"
+INK, FRONT = "#222222", "#777777"
 TITLE, TEXT, SMALL = 15, 12, 10.5
 TICKS = (2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500)
 # Where a label may stand: rings around its point in typographic points, the nearest first, and steps around the ring.
@@ -107,16 +107,8 @@ def _figures(metrics: Mapping[str, Mapping[str, Any]], name: str) -> tuple[float
 def _furnish(axis: Axes, points: Mapping[str, tuple[float, float, float, float]], threads: int) -> None:
     """Scales, words and the legend."""
     times = [point[0] for point in points.values()]
-    axis.set_xscale("log")
-    axis.set_xlim(min(times) / 1.25, max(times) * 1.25)
+    time_axis(axis, min(times), max(times), TICKS)
     axis.set_ylim(min(0.0, *(point[2] for point in points.values())) - 0.02, max(p[3] for p in points.values()) * 1.08)
-    axis.xaxis.set_major_locator(FixedLocator(TICKS))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.set_axisbelow(True)
-    axis.grid(color=GRID)
-    axis.tick_params(labelsize=SMALL)
     words = "1 thread" if threads == 1 else f"{threads} threads"
     axis.set_xlabel(f"milliseconds a frame, ONNX Runtime, batch 1, {words} (log scale)", fontsize=TEXT)
     axis.set_ylabel("AP (IoU 0.50–0.95), one-to-one branch, 95 % interval", fontsize=TEXT)
