@@ -13,6 +13,8 @@ from facings.data.synthetic.products import Product
 TALL = 18.0  # cm
 # What a camera sees of a wall at least, as shares of its sides.
 IN_VIEW = (0.03, 0.97)
+# Degrees by which facings lean to a side (standard deviation) where it is not the usual 1.6: bags stand as they were dropped.
+LEAN = {"bag": 4.5, "pouch": 3.5}
 # Crowded shelves: how far from the wanted count a plan may be, how often it is drawn anew, and how loosely goods stand
 # compared with an ordinary shelf.
 NEAR_ENOUGH, ATTEMPTS, TIGHT = 0.03, 12, 0.3
@@ -59,10 +61,6 @@ class Row:
     placements: tuple[Placement, ...]
     crates: tuple[Crate, ...] = ()
     tags: tuple[float, ...] = field(default=())
-
-
-# Degrees by which facings lean to a side (standard deviation) where it is not the usual 1.6: bags stand as they were dropped.
-LEAN = {"bag": 4.5, "pouch": 3.5}
 
 
 @dataclass(frozen=True)
