@@ -137,6 +137,12 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         "Snack shelves' val crops against packshots, and against train crops: R@1 of the crops whose product is in the gallery.",
         {"r1_packshot": None, "r1_crops": None},
     ),
+    "emb-text": (
+        "The five products nearest to a crop by the picture, put in order by the words read on it: R@1 of snack shelves' val crops "
+        "against packshots, and of Grocery Store's cartons (5 test photos each) against training photos; _names: the words of the "
+        "products' names, _words: those read on packshots too; gain: paired; the weight of words is chosen on other crops.",
+        {f"{where}_{what}": None for where in ("snack", "cartons") for what in ("r1", "r1_words", "gain_words")},
+    ),
     "emb-cost": (
         "The exported embedder in int8 (static, per channel, calibrated on training crops) on one ONNX Runtime thread, beside "
         "frozen backbones at several sizes in the same rounds: milliseconds for one crop, and the points of R@1 it loses against "

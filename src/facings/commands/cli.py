@@ -27,6 +27,7 @@ RUNTIME_VERBS = {
     "stream": "recognise the frames of a camera that stands still, at the cost of what changed",
     "enroll": "add a product to a bundle's gallery from a few photos",
     "remove": "take a product out of a bundle's gallery",
+    "words": "read what stands on packs, so that predict --read-text can choose by it",
     "gallery": "versions of a bundle's gallery: log, diff, rollback, retire, restore, check, prune",
     "verify": "check a bundle: checksums, schema, operators, golden samples, signature",
     "sign": "sign a bundle, so that shops can refuse any other",

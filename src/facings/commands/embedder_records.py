@@ -204,7 +204,7 @@ def unseen(runs: Sequence[Path]) -> Taken:
 def snack(runs: Sequence[Path]) -> Taken:
     """`emb-snack`: one run of an embedder, trained on whatever; snack_shelves val crops against packshots, then train crops."""
     one = Embedding(runs[0])
-    data = _snack_data(one, one.data.image_size)
+    data = snack_data(one, one.data.image_size)
     queries = one.crops(data.test_rows, data=data)
     metrics: Metrics = {}
     for name, split in (("r1_packshot", "packshot"), ("r1_crops", "train")):
@@ -218,7 +218,7 @@ def synthetic(runs: Sequence[Path]) -> Taken:
     metrics: Metrics = {}
     frozen = frozen_backbone(FLOOR, FLOOR_SIZE)
     for name, model, size in (("frozen_r1", frozen, FLOOR_SIZE), ("r1", one.model, one.data.image_size)):
-        data = _snack_data(one, size)
+        data = snack_data(one, size)
         queries, gallery = (
             one.crops(_of_splits(data, *splits), model=model, data=data) for splits in (("train", "val"), ("packshot",))
         )
@@ -240,7 +240,7 @@ def _snack_checksums(data: RecognitionDataModule) -> dict[str, str]:
     return {"snack_shelves/" + name: value for name, value in data.checksums().items()}
 
 
-def _snack_data(one: Embedding, image_size: int) -> RecognitionDataModule:
+def snack_data(one: Embedding, image_size: int) -> RecognitionDataModule:
     """snack_shelves beside the run's own data, cut as that is and scaled to `image_size` pixels."""
     like = one.data
     return RecognitionDataModule(

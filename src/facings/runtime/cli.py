@@ -1,4 +1,4 @@
-"""The verbs of the store: predict, stream, enroll, remove, gallery, verify, sign, keygen.
+"""The verbs of the store: predict, stream, enroll, remove, gallery, words, verify, sign, keygen.
 
 argparse and numpy; torch is never loaded.
 
@@ -18,10 +18,12 @@ from facings.runtime.enroll_verb import enroll_parser, remove_parser, run_enroll
 from facings.runtime.gallery import Gallery
 from facings.runtime.gallery_verb import gallery_parser, run_gallery
 from facings.runtime.images import read_image
+from facings.runtime.pack_text import PackReader, PackWords, read_words, settled
 from facings.runtime.parsing import Parser, count, find_pictures, key_options, pixels
 from facings.runtime.recognizer import Recognizer
 from facings.runtime.signature_verbs import keygen_parser, run_keygen, run_sign, sign_parser
 from facings.runtime.stream_verb import run_stream, stream_parser
+from facings.runtime.words_verb import run_words, words_parser
 from facings.structures import Decision
 from facings.suggestions import nearest
 from facings.tiles import Tiling
@@ -71,6 +73,10 @@ def predict_parser() -> Parser:
     parser.add_argument(
         "--whole", action="store_true", help="look at the whole picture too, for products beyond --overlap"
     )
+    parser.add_argument(
+        "--read-text", action="store_true", help="let the words on packs settle what is ambiguous (facings[text])"
+    )
+    parser.add_argument("--words", type=Path, help="what stands on the packs beside their names: see `facings words`")
     key_options(parser)
     parser.add_argument("--no-annotate", action="store_true", help="write the JSON alone")
     parser.add_argument("--json", action="store_true", help="also print each decision as a line of JSON")
@@ -83,6 +89,10 @@ def predict(options: argparse.Namespace) -> int:
     recognizer = Recognizer(bundle, threads=options.threads, tiling=tiling_of(options, bundle))
     pictures = find_pictures(options.pictures)
     names = product_names(bundle, recognizer.gallery)
+    if options.words is not None and not options.read_text:
+        raise ConfigError("--words is about reading: give --read-text too")
+    words = PackWords.named(names, read_words(options.words) if options.words else None)
+    reader = PackReader(threads=options.threads) if options.read_text else None
     failed = 0
     for path, stem in zip(pictures, distinct_stems(pictures), strict=True):
         try:
@@ -92,17 +102,20 @@ def predict(options: argparse.Namespace) -> int:
             failed += 1
             continue
         result = recognizer.run(image)
+        decision = result.decision
+        if reader is not None:
+            decision = settled(image, decision, reader, words, margin=bundle.postprocess.crop_margin)
         target = options.output / f"{stem}.decision.json"
-        atomic_write(target, result.decision.to_json() + "\n")
+        atomic_write(target, decision.to_json() + "\n")
         if not options.no_annotate:
             from facings.runtime.annotate import annotate, write_jpeg
 
             target = options.output / f"{stem}.annotated.jpg"
-            write_jpeg(annotate(image, result.decision, names), target)
+            write_jpeg(annotate(image, decision, names), target)
         if options.json:
-            sys.stdout.write(json.dumps({"image": str(path), **result.decision.to_dict()}) + "\n")
+            sys.stdout.write(json.dumps({"image": str(path), **decision.to_dict()}) + "\n")
         else:
-            sys.stdout.write(f"{path}: {summary(result.decision)}, {result.timings['total']:.0f} ms → {target}\n")
+            sys.stdout.write(f"{path}: {summary(decision)}, {result.timings['total']:.0f} ms → {target}\n")
     if failed:
         sys.stderr.write(f"facings predict: {failed} of {len(pictures)} pictures could not be read\n")
     return 1 if failed else 0
@@ -184,6 +197,7 @@ VERBS = {
     "enroll": (enroll_parser, run_enroll),
     "remove": (remove_parser, run_remove),
     "gallery": (gallery_parser, run_gallery),
+    "words": (words_parser, run_words),
     "verify": (verify_parser, verify_bundle),
     "sign": (sign_parser, run_sign),
     "keygen": (keygen_parser, run_keygen),
