@@ -11,7 +11,8 @@ from rich.table import Table
 from facings.benchmark.analysis_scale import METRICS, Measured, Scale, measure
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.record import git_state, given_words
-from facings.errors import ConfigError, FacingsError
+from facings.commands.script import script
+from facings.errors import ConfigError
 
 DEFAULTS = asdict(Scale())
 HELP = {
@@ -22,6 +23,7 @@ HELP = {
 }
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -29,11 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=int, default=DEFAULTS[name], help=f"{text} ({DEFAULTS[name]})")
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (bench-analysis)")
     options = parser.parse_args(arguments)
-    try:
-        run(options)
-    except FacingsError as fault:
-        sys.stderr.write(f"analysis_scale: {fault}\n")
-        return 2
+    run(options)
     return 0
 
 

@@ -18,13 +18,14 @@ from rich.table import Table
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.fresh_install import METRICS, Install, build_wheel, install, measure
 from facings.benchmark.record import git_state, given_words
-from facings.errors import FacingsError
+from facings.commands.script import script
 from facings.files import sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = {"repeats": 9}
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -34,11 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (bundle-install)")
     options = parser.parse_args(arguments)
-    try:
-        run(options, Console())
-    except FacingsError as fault:
-        sys.stderr.write(f"bundle_install: {fault}\n")
-        return 2
+    run(options, Console())
     return 0
 
 

@@ -16,7 +16,8 @@ from rich.table import Table
 
 from facings.benchmark.turnover_data import embed_rows
 from facings.commands.first_gallery import table_reader
-from facings.errors import ConfigError, FacingsError
+from facings.commands.script import script
+from facings.errors import ConfigError
 from facings.export.compatibility import check_pair, declare
 from facings.metrics.compatibility import cross_hits
 from facings.metrics.retrieval_intervals import figure_differences, figure_intervals
@@ -26,6 +27,7 @@ from facings.runtime.recognizer import Recognizer
 READER = "facings.data.tables.read_recognition_table"
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, 1 where the new bundle finds less in the old gallery than the old one, 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -39,11 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
     parser.add_argument("--declare", action="store_true", help="write it into the new bundle, which is sealed again")
     options = parser.parse_args(arguments)
-    try:
-        return run(options)
-    except FacingsError as fault:
-        sys.stderr.write(f"compatibility: {fault}\n")
-        return 2
+    return run(options)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -17,14 +17,15 @@ from rich.console import Console
 
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.record import git_state
+from facings.commands.script import script
 from facings.data.adapters import sku110k
 from facings.data.adapters.base import Report, prepare
-from facings.errors import FacingsError
 from facings.files import sha256
 
 ROWS, A_PICTURE, MIB = 1_700_000, 147, 1 << 20
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -32,11 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (data-convert)")
     options = parser.parse_args(arguments)
-    try:
-        run(options)
-    except FacingsError as fault:
-        sys.stderr.write(f"convert_speed: {fault}\n")
-        return 2
+    run(options)
     return 0
 
 

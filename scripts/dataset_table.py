@@ -9,10 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from facings.commands.script import script
 from facings.config import config_dir
 from facings.data.adapters.base import Card, adapters
 from facings.data.adapters.cards import every_card
-from facings.errors import ConfigError, FacingsError
+from facings.errors import ConfigError
 from facings.files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,16 +22,13 @@ BLOCK = re.compile(r"(<!-- datasets -->\n)(.*?)(<!-- /datasets -->)", re.DOTALL)
 SOLD = {"yes": "yes", "no": "no", "ask": "ask the owners"}
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 1 where `--check` finds that the page differs, 2 for marks or cards at fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where the page differs")
     options = parser.parse_args(arguments)
-    try:
-        stale = refresh(PAGE, write=not options.check)
-    except FacingsError as fault:
-        sys.stderr.write(f"dataset_table: {fault}\n")
-        return 2
+    stale = refresh(PAGE, write=not options.check)
     if stale:
         state = "differs from the cards; run python scripts/dataset_table.py" if options.check else "written"
         sys.stdout.write(f"{PAGE.relative_to(ROOT)}: {state}\n")

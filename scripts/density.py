@@ -28,13 +28,15 @@ from facings.benchmark.density import RELEVANT, Density, density_of
 from facings.benchmark.record import git_state, machine
 from facings.commands.composition import compose_verb
 from facings.commands.evaluate import evaluate_checkpoint
+from facings.commands.script import script
 from facings.commands.synthesize import run as synthesize
-from facings.errors import ConfigError, FacingsError
+from facings.errors import ConfigError
 from facings.files import atomic_write
 
 PRODUCTS = 120
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,11 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--log-dir", type=Path, default=Path("logs"))
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (det-density)")
-    try:
-        run(parser.parse_args(arguments), Console())
-    except FacingsError as fault:
-        sys.stderr.write(f"density: {fault}\n")
-        return 2
+    run(parser.parse_args(arguments), Console())
     return 0
 
 

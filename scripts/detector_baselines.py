@@ -51,7 +51,8 @@ from facings.commands.detector_baselines import (
     time_models,
     train,
 )
-from facings.errors import ConfigError, FacingsError
+from facings.commands.script import script
+from facings.errors import ConfigError
 from facings.metrics.bootstrap import Difference
 
 MISSING = "–"
@@ -67,17 +68,11 @@ class Row:
     difference: Difference | None = None
 
 
+@script(__file__, interrupted="the same command goes on with the next unfinished model")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        run(parser().parse_args(words), Console())
-    except FacingsError as fault:
-        sys.stderr.write(f"detector_baselines: {fault}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("detector_baselines: interrupted; the same command goes on with the next unfinished model\n")
-        return 130
+    run(parser().parse_args(words), Console())
     return 0
 
 

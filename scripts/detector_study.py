@@ -46,8 +46,9 @@ from facings.benchmark.record import git_state, write_result
 from facings.benchmark.study_figure import draw_study
 from facings.benchmark.turns import median_of
 from facings.commands.detection_records import Judged
+from facings.commands.script import script
 from facings.commands.train import best_checkpoint
-from facings.errors import ConfigError, FacingsError
+from facings.errors import ConfigError
 from facings.export.networks import DetectorGraph, export_detector
 from facings.files import atomic_write
 from facings.tasks.checkpoint import load_model
@@ -60,17 +61,11 @@ AGAIN = "python scripts/detector_study.py && python scripts/detector_study.py --
 Metrics = dict[str, dict[str, Any]]
 
 
+@script(__file__, interrupted="the same command goes on with the next unfinished variant")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        run(parser().parse_args(words), Console())
-    except FacingsError as fault:
-        sys.stderr.write(f"detector_study: {fault}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("detector_study: interrupted; the same command goes on with the next unfinished variant\n")
-        return 130
+    run(parser().parse_args(words), Console())
     return 0
 
 

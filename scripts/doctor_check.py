@@ -15,15 +15,16 @@ from rich.table import Table
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.record import git_state
 from facings.benchmark.spoiled_set import PLANTS, spoil
+from facings.commands.script import script
 from facings.data.doctor.examination import examine
 from facings.data.doctor.faults import KINDS
 from facings.data.doctor.sources import open_dataset
 from facings.data.synthetic.dataset import Parameters, synthesize
-from facings.errors import FacingsError
 
 METRICS = ("kinds_planted", "kinds_found", "false_alarms")
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, 1 where a planted fault was missed or a sound set accused, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -31,11 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (data-doctor)")
     options = parser.parse_args(arguments)
-    try:
-        return run(options, Console())
-    except FacingsError as fault:
-        sys.stderr.write(f"doctor_check: {fault}\n")
-        return 2
+    return run(options, Console())
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

@@ -52,7 +52,8 @@ from facings.commands.embedder_cost import (
 )
 from facings.commands.run_files import run_seed
 from facings.commands.run_records import Metrics
-from facings.errors import ConfigError, FacingsError
+from facings.commands.script import script
+from facings.errors import ConfigError
 from facings.export.quantize import METHODS, Int8Settings
 from facings.files import atomic_write, sha256
 
@@ -61,17 +62,11 @@ PAGE, FIGURE = ROOT / "docs" / "embedder_cost.md", ROOT / "docs" / "embedder_cos
 BLOCK = re.compile(rf"(<!-- cost:{IDENTIFIER} -->\n).*?(<!-- /cost -->)", re.DOTALL)
 
 
+@script(__file__, interrupted="nothing was written")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        run(parser().parse_args(words), Console())
-    except FacingsError as fault:
-        sys.stderr.write(f"embedder_cost: {fault}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("embedder_cost: interrupted; nothing was written\n")
-        return 130
+    run(parser().parse_args(words), Console())
     return 0
 
 

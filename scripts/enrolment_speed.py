@@ -21,7 +21,7 @@ from facings.analysis.enrolment_figure import draw_enrolment
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.enrolment_speed import SpeedPoint, Vectors, all_figures, checksum, measure
 from facings.benchmark.record import git_state, given_words
-from facings.errors import FacingsError
+from facings.commands.script import script
 from facings.files import atomic_write
 from facings.runtime.enrolment import Photo, Request, Settings, commit
 from facings.runtime.gallery import Gallery
@@ -35,6 +35,7 @@ FALSE_ACCEPT_RATE = 0.01
 FIGURES = ("enroll8_p95_seconds", "commit_seconds_1e5", "search_ms_1e5")
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,11 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (turn-speed); needs a size of 100,000")
     options = parser.parse_args(arguments)
-    try:
-        run(options)
-    except FacingsError as fault:
-        sys.stderr.write(f"enrolment_speed: {fault}\n")
-        return 2
+    run(options)
     return 0
 
 

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from facings.commands.script import script
 from facings.data.adapters.cards import every_card
 from facings.data.fetch import fetch, unpack
-from facings.errors import ConfigError, FacingsError
+from facings.errors import ConfigError
 from facings.files import sha256
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for a fault that the message names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -28,25 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--unpack", action="store_true", help="unpack the zip or tar into FOLDER")
     parser.add_argument("--attempts", type=int, default=5, help="tries without a new byte before giving up")
     options = parser.parse_args(arguments)
-    try:
-        if options.how:
-            sys.stdout.write(how(options.how))
-            return 0
-        if options.url is None or options.folder is None:
-            parser.error("give URL and FOLDER, or --how NAME")
-        name = options.name or Path(unquote(urlparse(options.url).path)).name
-        if not name:
-            raise ConfigError(f"{options.url}: ends in no file name; give --name FILE")
-        target = fetch(
-            options.url, options.folder / name, checksum=options.sha256, attempts=options.attempts, progress=show
-        )
-        sys.stderr.write("\n")
-        sys.stdout.write(f"{target}\nsha256 {sha256(target)}\n")
-        if options.unpack:
-            unpack(target, options.folder)
-    except FacingsError as fault:
-        sys.stderr.write(f"fetch_dataset: {fault}\n")
-        return 2
+    if options.how:
+        sys.stdout.write(how(options.how))
+        return 0
+    if options.url is None or options.folder is None:
+        parser.error("give URL and FOLDER, or --how NAME")
+    name = options.name or Path(unquote(urlparse(options.url).path)).name
+    if not name:
+        raise ConfigError(f"{options.url}: ends in no file name; give --name FILE")
+    target = fetch(
+        options.url, options.folder / name, checksum=options.sha256, attempts=options.attempts, progress=show
+    )
+    sys.stderr.write("\n")
+    sys.stdout.write(f"{target}\nsha256 {sha256(target)}\n")
+    if options.unpack:
+        unpack(target, options.folder)
     return 0
 
 

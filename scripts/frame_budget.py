@@ -22,13 +22,15 @@ from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.frame_budget import LARGE, MANY, METRICS, Budget, measure, peak_memory
 from facings.benchmark.latency import DISTURBED
 from facings.benchmark.record import git_state, given_words
-from facings.errors import ConfigError, FacingsError
+from facings.commands.script import script
+from facings.errors import ConfigError
 from facings.files import sha256
 from facings.runtime.images import read_image
 
 DEFAULTS = {"products": 60, "height": 1080, "width": 1920, "threads": 2, "rounds": 50, "seed": 0}
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -39,11 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-memory", action="store_true", help="leave the large frame out")
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (bundle-frame)")
     options = parser.parse_args(arguments)
-    try:
-        run(options, Console())
-    except FacingsError as fault:
-        sys.stderr.write(f"frame_budget: {fault}\n")
-        return 2
+    run(options, Console())
     return 0
 
 

@@ -16,13 +16,15 @@ from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.fuzz import Outcome, input_of, run
 from facings.benchmark.fuzz_targets import Target, checksum, targets
 from facings.benchmark.record import git_state
-from facings.errors import ConfigError, FacingsError
+from facings.commands.script import script
+from facings.errors import ConfigError
 from facings.suggestions import nearest
 
 INPUTS = 100_000
 FIGURES = ("inputs", "undocumented")
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, 1 when something undocumented came out, 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -33,12 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--save", type=Path, default=Path("fuzz-findings"), help="where inputs of findings go")
     parser.add_argument("--result", metavar="ID", help=f"write results/ID.json (bundle-fuzz); needs {INPUTS} inputs")
     options = parser.parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory(prefix="fuzz.") as name:
-            return fuzz(options, targets(Path(name) / "work"))
-    except FacingsError as fault:
-        sys.stderr.write(f"fuzz: {fault}\n")
-        return 2
+    with tempfile.TemporaryDirectory(prefix="fuzz.") as name:
+        return fuzz(options, targets(Path(name) / "work"))
 
 
 def fuzz(options: argparse.Namespace, parsers: dict[str, Target]) -> int:

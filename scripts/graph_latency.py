@@ -31,8 +31,9 @@ from facings.benchmark.graph_latency import Comparison, compare_graphs, ratio, s
 from facings.benchmark.latency import DISTURBED
 from facings.benchmark.record import git_state, machine
 from facings.commands.composition import compose_verb
+from facings.commands.script import script
 from facings.commands.train import build_model
-from facings.errors import ConfigError, FacingsError
+from facings.errors import ConfigError
 from facings.export.networks import DetectorGraph, export_detector
 from facings.files import atomic_write, sha256
 from facings.metrics.latency import percentiles
@@ -44,14 +45,11 @@ MASKS = "-masks"
 Metric = dict[str, Any]
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        run(parser().parse_args(words), Console())
-    except FacingsError as fault:
-        sys.stderr.write(f"graph_latency: {fault}\n")
-        return 2
+    run(parser().parse_args(words), Console())
     return 0
 
 

@@ -23,13 +23,15 @@ from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.latency import DISTURBED
 from facings.benchmark.record import git_state, given_words, machine
 from facings.commands.int8_table import METRICS, PrecisionTable, as_records, measure, precision_table
-from facings.errors import ConfigError, FacingsError
+from facings.commands.script import script
+from facings.errors import ConfigError
 from facings.files import atomic_write
 
 THREADS = (1, 2)
 DEFAULTS = {"rounds": 100, "seed": 0}
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,11 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="JSON of all rows; default logs/int8_table/TIME.json")
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (bundle-int8)")
     options = parser.parse_intermixed_args(arguments)
-    try:
-        run(options, Console())
-    except FacingsError as fault:
-        sys.stderr.write(f"int8_table: {fault}\n")
-        return 2
+    run(options, Console())
     return 0
 
 

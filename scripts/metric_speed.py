@@ -13,11 +13,12 @@ from rich.table import Table
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.metric_speed import MetricComparison, checksum, compare, crowded_scene
 from facings.benchmark.record import git_state, given_words
-from facings.errors import FacingsError
+from facings.commands.script import script
 
 DEFAULTS = {"images": 500, "objects": 150, "detections": 300, "seed": 0}
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,11 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.set_defaults(**DEFAULTS)
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (det-metric-speed)")
     options = parser.parse_args(arguments)
-    try:
-        run(options)
-    except FacingsError as fault:
-        sys.stderr.write(f"metric_speed: {fault}\n")
-        return 2
+    run(options)
     return 0
 
 

@@ -16,23 +16,20 @@ from rich.console import Console
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.node_agreement import METRICS, Comparison, compare_golden, install_program
 from facings.benchmark.record import git_state
-from facings.errors import FacingsError
+from facings.commands.script import script
 from facings.files import sha256
 
 SOURCE = Path(__file__).resolve().parents[1] / "examples" / "node"
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, 1 where a decision differs, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, required=True, help="the folder that `facings export` wrote")
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (bundle-node)")
     options = parser.parse_args(arguments)
-    try:
-        found = run(options, Console())
-    except FacingsError as fault:
-        sys.stderr.write(f"node_agreement: {fault}\n")
-        return 2
+    found = run(options, Console())
     return 0 if found.share == 1 else 1
 
 

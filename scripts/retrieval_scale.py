@@ -16,7 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.record import git_state, given_words
 from facings.benchmark.retrieval_scale import METRICS, Scale, differences, make_vectors, measure
-from facings.errors import ConfigError, FacingsError
+from facings.commands.script import script
+from facings.errors import ConfigError
 
 DEFAULTS = asdict(Scale())
 HELP = {
@@ -29,6 +30,7 @@ HELP = {
 }
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -37,11 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="where the vectors lie meanwhile (default: the system's own)")
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (emb-scale)")
     options = parser.parse_args(arguments)
-    try:
-        run(options)
-    except FacingsError as fault:
-        sys.stderr.write(f"retrieval_scale: {fault}\n")
-        return 2
+    run(options)
     return 0
 
 

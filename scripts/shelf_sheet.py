@@ -14,12 +14,14 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from facings.commands.script import script
 from facings.data.coco import read_coco
-from facings.errors import ConfigError, FacingsError
+from facings.errors import ConfigError
 
 COLOURS = ((255, 80, 80), (80, 200, 255), (255, 220, 60), (120, 255, 120), (255, 120, 255), (255, 160, 60))
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -31,11 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--width", type=int, default=320, help="pixels of each (320)")
     parser.add_argument("--truth", action="store_true", help="draw outlines")
     options = parser.parse_args(arguments)
-    try:
-        sheet(options).save(options.output, quality=85)
-    except FacingsError as fault:
-        sys.stderr.write(f"shelf_sheet: {fault}\n")
-        return 2
+    sheet(options).save(options.output, quality=85)
     return 0
 
 

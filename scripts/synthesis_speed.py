@@ -16,24 +16,22 @@ from rich.table import Table
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.record import git_state, given_words
 from facings.benchmark.synthesis_speed import METRICS, SynthesisSpeed, measure, parameters
-from facings.errors import ConfigError, FacingsError
+from facings.commands.script import script
+from facings.errors import ConfigError
 
 # `planned`: pieces in the whole wall's view, of which cameras that hang askew label some 60.
 DEFAULTS = {"scenes": 48, "size": 640, "planned": 84, "seed": 0}
 ABOUT = (50, 75)
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in DEFAULTS.items():
         parser.add_argument(f"--{name}", type=int, default=value, help=f"({value})")
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (synth-speed)")
-    try:
-        run(parser.parse_args(arguments), Console())
-    except FacingsError as fault:
-        sys.stderr.write(f"synthesis_speed: {fault}\n")
-        return 2
+    run(parser.parse_args(arguments), Console())
     return 0
 
 

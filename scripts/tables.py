@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from facings.benchmark.record import read_results
-from facings.errors import ConfigError, FacingsError
+from facings.commands.script import script
+from facings.errors import ConfigError
 from facings.files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,16 +21,13 @@ BLOCK = re.compile(r"(<!-- results:(?P<ids>[^>]*?) -->\n)(?P<body>.*?)(<!-- /res
 OPENING = re.compile(r"<!-- results:")
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 1 where `--check` finds a page that differs, 2 for a record or mark that is at fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a page differs")
     options = parser.parse_args(arguments)
-    try:
-        stale = refresh(ROOT, write=not options.check)
-    except FacingsError as fault:
-        sys.stderr.write(f"tables: {fault}\n")
-        return 2
+    stale = refresh(ROOT, write=not options.check)
     for path in stale:
         state = "differs from results/; run python scripts/tables.py" if options.check else "written"
         sys.stdout.write(f"{path.relative_to(ROOT)}: {state}\n")

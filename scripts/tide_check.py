@@ -12,12 +12,13 @@ from facings.analysis.tide import tide_figures
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.record import git_state, given_words
 from facings.benchmark.tide_check import METRICS, Scene, checksum, largest_difference, random_scene, tidecv_figures
-from facings.errors import FacingsError
+from facings.commands.script import script
 
 DEFAULTS = {"scenes": 20, "pictures": 30, "objects": 40, "seed": 0}
 LIMITS = (100, 1000)
 
 
+@script(__file__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for what the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,11 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.set_defaults(**DEFAULTS)
     parser.add_argument("--result", metavar="ID", help="write results/ID.json (bench-tide)")
     options = parser.parse_args(arguments)
-    try:
-        run(options)
-    except FacingsError as fault:
-        sys.stderr.write(f"tide_check: {fault}\n")
-        return 2
+    run(options)
     return 0
 
 

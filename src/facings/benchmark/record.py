@@ -14,6 +14,7 @@ from typing import Any
 
 from facings.errors import ConfigError
 from facings.files import atomic_write
+from facings.runtime.processor import instruction_sets, processor_fields
 
 METRIC_FIELDS = {"value", "low", "high", "unit"}
 FIELDS = {"id", "claim", "metrics", "command", "commit", "data", "seeds", "machine", "date"}
@@ -151,15 +152,9 @@ def versions() -> dict[str, str]:
 
 
 def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    if not path.is_file():
-        return platform.processor() or platform.machine()
-    text = path.read_text(encoding="utf-8", errors="replace")
-    fields = dict(line.split(":", 1) for line in reversed(text.splitlines()) if ":" in line)
-    named = {key.strip(): value.strip() for key, value in fields.items()}
-    flags = named.get("flags", named.get("Features", "")).split()
-    wide = [name for flag, name in INSTRUCTIONS.items() if flag in flags]
-    model = named.get("model name", platform.processor() or platform.machine())
+    known = instruction_sets()
+    wide = [name for flag, name in INSTRUCTIONS.items() if flag in known]
+    model = processor_fields().get("model name", platform.processor() or platform.machine())
     return f"{model} ({', '.join(wide)})" if wide else model
 
 

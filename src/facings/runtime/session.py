@@ -8,16 +8,13 @@ import numpy as np
 import onnxruntime as ort
 
 from facings.errors import BundleError
+from facings.runtime.processor import instruction_sets
 
 
 @lru_cache(maxsize=1)
 def has_vnni() -> bool:
     """Whether this processor adds products of bytes without overflow; False where the system, unlike Linux, does not tell."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
-    except OSError:
-        return False
-    return not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags)
+    return not {"avx512_vnni", "avx_vnni"}.isdisjoint(instruction_sets())
 
 
 class Session:
