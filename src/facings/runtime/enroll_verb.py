@@ -43,6 +43,10 @@ def enroll_parser() -> Parser:
     parser.add_argument("--views", type=count, default=8, help="at most so many new views a product (default: 8)")
     parser.add_argument("--replace", action="store_true", help="the new views stand for the old ones")
     parser.add_argument("--force", action="store_true", help="take unfit photos and twins too; the version records it")
+    parser.add_argument(
+        "--keep-crops", action=argparse.BooleanOptionalAction, default=None,
+        help="keep the views' pictures in the gallery, for `facings gallery NEW_BUNDLE reembed` (default: as the gallery does)",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="say what would happen, change nothing")
     parser.add_argument("--author", help="kept in the gallery's version (default: the user's name)")
     parser.add_argument("--reason", default="enroll", help="kept in the gallery's version")
@@ -67,6 +71,7 @@ def run_enroll(options: argparse.Namespace) -> int:
         views=options.views,
         locate="whole" if options.whole else "surest" if options.find else "central",
         force=options.force,
+        keep_crops=options.keep_crops,
     )
     outcome = enroll(
         recognizer, _requests(options, bundle, recognizer.gallery), settings,
@@ -111,7 +116,7 @@ def sentences(outcome: Outcome, *, dry_run: bool) -> list[str]:
     after = outcome.gallery
     state = f"dry run: version {after.manifest['parent']} stays" if dry_run else f"gallery version {after.version}"
     lines.append(f"{state}{' and would have' if dry_run else ' has'} {len(after.items)} products")
-    return lines + _of_effect(outcome.effect)
+    return lines + effect_sentences(outcome.effect)
 
 
 def _of_product(proposal: Proposal) -> list[str]:
@@ -127,7 +132,8 @@ def _of_product(proposal: Proposal) -> list[str]:
     return [*lines, *(f"{name}: by force: {why}" for why in proposal.overruled), f"{name}: {used} views added"]
 
 
-def _of_effect(found: Effect) -> list[str]:
+def effect_sentences(found: Effect) -> list[str]:
+    """What a change of the gallery does to the answers, for a person."""
     rate = f"{100 * found.false_accept_rate:g} % of unknown goods"
     lines = [f"threshold at {rate}: {found.threshold_before:.4f} before, {found.threshold_after:.4f} after"]
     if found.coverage is not None:

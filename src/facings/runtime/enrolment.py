@@ -16,6 +16,7 @@ from facings.runtime.crops import cut_crop
 from facings.runtime.decision import bundle_standard
 from facings.runtime.enrolment_effect import Effect, effect
 from facings.runtime.gallery import Change, Gallery
+from facings.runtime.gallery_crops import StoredCrop, keep_crop
 from facings.runtime.images import read_image
 from facings.runtime.photo_checks import PhotoLimits, central_box, diverse, outliers, photo_faults
 from facings.runtime.product_catalogue import check_changed
@@ -41,11 +42,13 @@ class Request:
 @dataclass(frozen=True)
 class Settings:
     """`views`: at most so many new ones a product; `locate`: the sure, large and central detection of a photo, the surest one
-    whatever else is there, or the whole picture; `force`: take what is unfit too, and keep a record of it."""
+    whatever else is there, or the whole picture; `force`: take what is unfit too, and keep a record of it; `keep_crops`: keep the
+    views' pictures in the gallery, so that a later embedder can look at them again; None: as for the products that are there."""
 
     views: int = 8
     locate: Locate = "central"
     force: bool = False
+    keep_crops: bool | None = None
     limits: PhotoLimits = field(default_factory=PhotoLimits)
 
     def __post_init__(self) -> None:
@@ -55,13 +58,15 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """`box` xyxy pixels, `vector` (D,); None where none was found or made. `faults`: why it is unfit; `used`: is a view."""
+    """`box` xyxy pixels, `vector` (D,); None where none was found or made. `faults`: why it is unfit; `used`: is a view; `crop`:
+    its picture, where it is to be kept."""
 
     path: Path
     box: tuple[float, float, float, float] | None
     vector: Vectors | None
     faults: tuple[str, ...]
     used: bool = False
+    crop: StoredCrop | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +91,8 @@ class Proposal:
         if forced or self.overruled:
             note["forced"] = [*self.overruled, *forced]
         operation: Literal["replace", "add"] = "replace" if self.request.replace else "add"
-        return Change(operation, self.request.product_id, self.vectors, self.request.details, note)
+        crops = tuple(photo.crop for photo in used if photo.crop is not None)
+        return Change(operation, self.request.product_id, self.vectors, self.request.details, note, crops)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +125,8 @@ def enroll(
     if gallery is None:
         raise ConfigError(f"{recognizer.bundle.path}: has no gallery; export it with an embedder and gallery.table")
     _check_requests(recognizer, gallery, requests)
+    if settings.keep_crops is None:
+        settings = replace(settings, keep_crops=bool(gallery.content.crops))
     looked = ((r, [look(recognizer, path, settings) for path in r.photos]) for r in requests)
     bundle = recognizer.bundle
     rate = bundle.postprocess.false_accept_rate
@@ -176,7 +184,9 @@ def look(recognizer: Recognizer, path: Path, settings: Settings) -> Photo:
     x1, y1, x2, y2 = (float(value) for value in box)
     # Embedding takes most of the time: a photo that is out already is not embedded.
     vector = recognizer.embed(image, box[None])[0] if settings.force or not faults else None
-    return Photo(path, (x1, y1, x2, y2), vector, tuple(faults))
+    kept = settings.keep_crops and vector is not None
+    crop = keep_crop(image, box, recognizer.bundle.postprocess.crop_margin) if kept else None
+    return Photo(path, (x1, y1, x2, y2), vector, tuple(faults), crop=crop)
 
 
 def _located(

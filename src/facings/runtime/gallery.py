@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from facings.errors import GalleryError
 from facings.runtime.gallery_calibration import non_mated_scores, unit
 from facings.runtime.gallery_content import Change, Content, Filed, changed, fresh
+from facings.runtime.gallery_crops import StoredCrop
 from facings.runtime.gallery_files import (
     locked,
     next_version,
@@ -88,6 +89,10 @@ class Gallery:
     def products(self) -> dict[str, dict[str, Any]]:
         return {name: dict(entry) for name, entry in self.content.products.items()}
 
+    def crops_of(self, product_id: str) -> tuple[StoredCrop, ...]:
+        """The pictures that are kept of a product's views, in their order; none where they were not to be kept."""
+        return self.content.crops.get(product_id, ())
+
     @property
     def embedder_sha256(self) -> str:
         """Of the network that made the vectors."""
@@ -146,7 +151,8 @@ class Gallery:
             raise GalleryError(
                 f"{folder / version}: was made with the embedder {made_with[:12]}…, the bundle has "
                 f"{embedder_sha256[:12]}…; vectors of two embedders cannot be compared: enroll again, or, where the new one "
-                "was trained to be compatible, `facings gallery NEW_BUNDLE adopt OLD_BUNDLE`"
+                "was trained to be compatible, `facings gallery NEW_BUNDLE adopt OLD_BUNDLE`; where crops were kept, `… reembed "
+                "OLD_BUNDLE`"
             )
         return cls(
             folder, version, read_content(folder, version, manifest, base._known if base else None), manifest, digest

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from facings.errors import GalleryError
 from facings.runtime.gallery_calibration import CHEAP, non_mated_scores, raised_scores, stale_scores, unit
+from facings.runtime.gallery_crops import Crops, StoredCrop
 from facings.runtime.product_catalogue import check_changed
 
 Vectors = NDArray[np.float32]
@@ -36,13 +37,15 @@ class Filed:
 @dataclass(frozen=True, eq=False)
 class Change:
     """One step. `vectors` (V, D) for `add` and `replace`; `details`: name, category, gtin, plu, sold_by, where they are
-    given; `note`: what else the version should remember of it (JSON), e.g. photos taken in spite of a fault."""
+    given; `note`: what else the version should remember of it (JSON), e.g. photos taken in spite of a fault; `crops`: pictures of
+    the views to keep, or none."""
 
     operation: Operation
     product_id: str
     vectors: Vectors | None = None
     details: Mapping[str, Any] | None = None
     note: Mapping[str, Any] = field(default_factory=dict)
+    crops: Sequence[StoredCrop] = ()
 
     def record(self) -> dict[str, Any]:
         """What the version's manifest tells of it."""
@@ -64,6 +67,7 @@ class Content:
     calibration_vectors: Filed
     calibration_items: tuple[str | None, ...]
     calibration_scores: Filed
+    crops: Crops = field(default_factory=dict)
 
     @property
     def dimension(self) -> int:
@@ -179,6 +183,7 @@ class _Draft:
         self.retired = set(before.retired)
         self.products = {name: dict(entry) for name, entry in before.products.items()}
         self.owner = before.owner.array
+        self.crops = dict(before.crops)
         self.added: list[Vectors] = []
         self.added_owner: list[NDArray[np.int64]] = []
 
@@ -196,6 +201,10 @@ class _Draft:
             self._remove(name)
         else:
             self._retire(name, back=operation == "restore")
+        if operation in ("replace", "remove"):
+            self.crops.pop(name, None)
+        if change.crops and operation in ("add", "replace"):
+            self.crops[name] = (*self.crops.get(name, ()), *change.crops)
         if change.details is not None and operation != "remove":
             self.products[name] = dict(change.details)
 
@@ -279,8 +288,9 @@ class _Draft:
         # The very same object where nothing moved: the version then shares the file.
         filed = before.owner if owner is before.owner.array else Filed(owner)
         loose = replace(
-            before, segments=segments, owner=filed, items=items, retired=frozenset(self.retired), products=self.products
-        )
+            before, segments=segments, owner=filed, items=items, retired=frozenset(self.retired), products=self.products,
+            crops=self.crops,
+        )  # fmt: skip
         return replace(merged(loose), calibration_scores=_rescored(before, loose))
 
 

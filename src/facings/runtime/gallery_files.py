@@ -24,6 +24,8 @@ from facings.errors import GalleryError
 from facings.files import atomic_folder, atomic_write, sha256
 from facings.runtime.array_file import read_array
 from facings.runtime.gallery_content import Content, Filed
+from facings.runtime.gallery_crops import FOLDER as CROPS
+from facings.runtime.gallery_crops import checked_crops, write_crops
 from facings.runtime.product_table import checked_ids, checked_products
 from facings.strict_json import parse, shown
 
@@ -88,6 +90,7 @@ def _check_fields(manifest: Mapping[str, Any]) -> None:
     checked_ids(manifest.get("retired", []), "retired")
     checked_ids(manifest.get("calibration_items"), "calibration_items", none=True)
     checked_products(manifest.get("products", {}))
+    checked_crops(manifest.get("crops", {}), manifest["items"])
     for name, pattern in (("embedder_sha256", ".+"), ("parent", VERSION), ("parent_sha256", DIGEST)):
         told = manifest.get(name)
         if told is None and name != "embedder_sha256":
@@ -130,6 +133,7 @@ def read_content(folder: Path, version: str, manifest: Mapping[str, Any], known:
             calibration_vectors=found["calibration_vectors"],
             calibration_items=tuple(manifest["calibration_items"]),
             calibration_scores=found["calibration_scores"],
+            crops=checked_crops(manifest.get("crops", {}), manifest["items"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as fault:
         raise GalleryError(f"{home / 'manifest.json'}: a field is missing or of a wrong type ({fault!r})") from fault
@@ -182,6 +186,7 @@ def write_version(
 
     Everything is on the disk before the switch, so that a power cut finds the old version or the new one, whole.
     """
+    content = replace(content, crops=write_crops(folder, content.crops))
     with atomic_folder(folder / version) as beside:
         filed = {
             "item": content.owner,
@@ -223,6 +228,11 @@ def _description(content: Content) -> dict[str, Any]:
         "retired": sorted(content.retired),
         "products": {name: dict(details) for name, details in content.products.items()},
         "calibration_items": list(content.calibration_items),
+        **(
+            {"crops": {name: [crop.to_dict() for crop in own] for name, own in content.crops.items()}}
+            if content.crops
+            else {}
+        ),
         "segments": [entry(segment) | {"rows": len(segment.array)} for segment in content.segments],
         "files": {
             "item": entry(content.owner),
@@ -253,7 +263,9 @@ def next_version(folder: Path) -> str:
 
 def sweep(folder: Path) -> list[str]:
     """Remove what a writer that died left beside. Only under the lock: nobody else is writing then."""
-    left = [path for path in folder.glob(".*.part") if path.is_dir() or path.is_file()]
+    left = [
+        path for home in (folder, folder / CROPS) for path in home.glob(".*.part") if path.is_dir() or path.is_file()
+    ]
     for path in left:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return [path.name for path in left]

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from facings.errors import GalleryError
+from facings.errors import FacingsError, GalleryError
 from facings.runtime.gallery import Gallery
 from facings.runtime.gallery_content import Content
+from facings.runtime.gallery_crops import FOLDER as CROPS
+from facings.runtime.gallery_crops import checked_crops, read_crop
 from facings.runtime.gallery_files import (
     VERSION,
     locked,
@@ -129,18 +131,33 @@ def check(folder: Path) -> list[tuple[str, str]]:
     Stops at a manifest that was changed: what it says of its parent cannot be trusted.
     """
     found: list[tuple[str, str]] = []
+    crops: dict[str, str] = {}
     version = read_pointer(folder)[0]
     try:
         for entry in history(folder):
             version = str(entry.manifest.get("parent"))
             try:
-                read_content(folder, entry.version, entry.manifest)
-                found.append((entry.version, "sound"))
+                content = read_content(folder, entry.version, entry.manifest)
+                found.append((entry.version, _crop_fault(folder, content, crops) or "sound"))
             except GalleryError as fault:
                 found.append((entry.version, str(fault)))
     except GalleryError as fault:
         found.append((version, str(fault)))
     return found
+
+
+def _crop_fault(folder: Path, content: Content, known: dict[str, str]) -> str:
+    """What is wrong with the first crop that is not sound; `known`: file → what was found of it for other versions."""
+    for crop in (crop for own in content.crops.values() for crop in own):
+        if crop.file not in known:
+            try:
+                read_crop(folder, crop)
+                known[crop.file] = ""
+            except FacingsError as fault:
+                known[crop.file] = str(fault)
+        if known[crop.file]:
+            return known[crop.file]
+    return ""
 
 
 def collect_garbage(folder: Path, keep: int) -> list[str]:
@@ -156,7 +173,10 @@ def collect_garbage(folder: Path, keep: int) -> list[str]:
         for _, entry in zip(range(keep), history(folder), strict=False):
             segments, arrays = named_arrays(entry.version, entry.manifest)
             needed |= {f"{entry.version}/manifest.json", *(str(e["file"]) for e in (*segments, *arrays.values()))}
-        for home in sorted(path for path in folder.iterdir() if re.fullmatch(VERSION, path.name)):
+            crops = checked_crops(entry.manifest.get("crops", {}), entry.manifest["items"])
+            needed |= {crop.file for own in crops.values() for crop in own}
+        homes = [path for path in folder.iterdir() if re.fullmatch(VERSION, path.name) or path.name == CROPS]
+        for home in sorted(homes):
             unneeded = [path for path in home.iterdir() if f"{home.name}/{path.name}" not in needed]
             # The manifest first: half a version must not look like a whole one.
             for path in sorted(unneeded, key=lambda path: (path.name != "manifest.json", path.name)):

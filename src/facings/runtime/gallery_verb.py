@@ -8,10 +8,13 @@ from typing import Any
 
 from facings.errors import ConfigError
 from facings.runtime.bundle import Bundle
+from facings.runtime.enroll_verb import effect_sentences
 from facings.runtime.gallery import Change, Gallery, gallery_folder
 from facings.runtime.gallery_adoption import adopt
 from facings.runtime.gallery_history import Difference, check, collect_garbage, diff, history
+from facings.runtime.gallery_reembedding import reembed
 from facings.runtime.parsing import Parser, count
+from facings.runtime.recognizer import Recognizer
 from facings.suggestions import nearest
 
 # Action → how many words follow it: least, most.
@@ -23,12 +26,13 @@ ACTIONS: dict[str, tuple[int, int | None]] = {
     "retire": (1, None),
     "restore": (1, None),
     "adopt": (1, 1),
+    "reembed": (1, 1),
     "check": (0, 0),
     "gc": (0, 0),
 }
 USAGE = (
     "show [PRODUCT] | log | diff OLD NEW | rollback VERSION | retire PRODUCT… | restore PRODUCT… | adopt OLD_BUNDLE | "
-    "check | gc --keep N"
+    "reembed OLD_BUNDLE | check | gc --keep N"
 )
 
 
@@ -44,7 +48,7 @@ def gallery_parser() -> Parser:
 
 
 def run_gallery(options: argparse.Namespace) -> int:
-    """One action. Returns 1 when `check` found a version that is not sound."""
+    """One action. Returns 1 when `check` found a version that is not sound, or `reembed` had to leave a product out."""
     action, words = options.action, options.words
     if action not in ACTIONS:
         raise ConfigError(f"unknown action {action!r}{nearest(action, ACTIONS) or f'; valid: {USAGE}'}")
@@ -61,6 +65,8 @@ def run_gallery(options: argparse.Namespace) -> int:
         return _say(
             options.json, {"gone": gone}, [f"{len(gone)} files pruned; the newest {options.keep} versions stay"]
         )
+    if action == "reembed":
+        return _reembed(options.bundle, Path(words[0]), options)
     bundle = Bundle.open(options.bundle)
     if action == "adopt":
         return _adopt(bundle, Path(words[0]), options)
@@ -122,16 +128,41 @@ def _adopt(bundle: Bundle, source: Path, options: argparse.Namespace) -> int:
     return _say(options.json, content, lines)
 
 
+def _reembed(path: Path, source: Path, options: argparse.Namespace) -> int:
+    # As for enrolment: the gallery's vectors are the float graph's.
+    recognizer = Recognizer(Bundle.open(path, precision="float32"))
+    done = reembed(recognizer, Bundle.open(source), author=options.author, reason=options.reason)
+    content = {
+        "gallery_version": done.gallery.version,
+        "reembedded": list(done.taken),
+        "retired": list(done.retired),
+        "kept": list(done.kept),
+        "without_crops": list(done.bare),
+        "fewer_views": [{"product_id": name, "crops": crops, "views": views} for name, crops, views in done.fewer],
+        "effect": done.effect.to_dict(),
+    }
+    lines = [f"gallery version {done.gallery.version}: {_size(done.gallery)}; {done.gallery.manifest['reason']}"]
+    if done.kept:
+        lines.append(f"{len(done.kept)} products that were here already keep their own views")
+    lines += [f"{name}: {crops} of its {views} views were kept as crops" for name, crops, views in done.fewer]
+    lines += [f"{name}: LEFT OUT: no crop of it was kept; enroll it again from photos" for name in done.bare]
+    _say(options.json, content, lines + effect_sentences(done.effect))
+    return 1 if done.bare else 0
+
+
 def _show(gallery: Gallery, words: list[str], *, as_json: bool) -> int:
     if words:
         views = len(gallery.views_of(words[0]))
         details = gallery.products.get(words[0], {})
         retired = words[0] in gallery.retired
-        content = {"product_id": words[0], "views": views, "retired": retired, **details}
-        lines = [f"{words[0]}: {views} views{', retired' if retired else ''}"]
+        crops = len(gallery.crops_of(words[0]))
+        content = {"product_id": words[0], "views": views, "crops": crops, "retired": retired, **details}
+        kept = f", {crops} kept as crops" if crops else ""
+        lines = [f"{words[0]}: {views} views{kept}{', retired' if retired else ''}"]
         return _say(as_json, content, lines + [f"  {name}: {value}" for name, value in details.items()])
     own = {name: gallery.manifest.get(name) for name in ("version", "parent", "author", "reason", "created")}
     sizes = {"products": len(gallery.items), "views": len(gallery.vectors), "retired": list(gallery.retired)}
+    sizes |= {"crops": sum(map(len, gallery.content.crops.values()))}
     content = own | sizes | {"calibration": len(gallery.calibration_items), "embedder_sha256": gallery.embedder_sha256}
     lines = [f"version {gallery.version} of {own['created']} by {own['author']}: {own['reason']}", _size(gallery)]
     return _say(as_json, content, lines)
