@@ -147,8 +147,8 @@ def test_what_is_there_is_used_or_refused(made: Path, tmp_path: Path) -> None:
         synthesize(tmp_path / "set", small)
     record = tmp_path / "set" / "synthesize.json"
     sound = record.read_text()
-    record.write_text(sound.replace("facings.synthetic/2", "facings.synthetic/1"))
-    with pytest.raises(ConfigError, match=r"drawn by another version of facings \(facings.synthetic/1, here"):
+    record.write_text(sound.replace("facings.synthetic/3", "facings.synthetic/2"))
+    with pytest.raises(ConfigError, match=r"drawn by another version of facings \(facings.synthetic/2, here"):
         synthesize(tmp_path / "set", small)
     record.write_text(sound)
     assert synthesize(tmp_path / "set", small, overwrite=True) is True

@@ -1,13 +1,13 @@
 """What a shelf camera makes of a wall: perspective, light, lens, sensor, JPEG. Knows nothing of products."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from facings.data.synthetic.optics import lean, streak
+from facings.data.synthetic.sensor import Image, brighten, exposed, linear, to_jpeg
 
 
 @dataclass(frozen=True)
@@ -40,36 +40,18 @@ def view(camera: Camera, wall: int, size: int, rng: np.random.Generator) -> NDAr
 
 def expose(frame: Image, camera: Camera, rng: np.random.Generator) -> Image:
     """Light, vignette, blur and noise on a frame (H, W, 3) uint8."""
-    height, width = frame.shape[:2]
-    light: NDArray[Any] = frame.astype(np.float32) / 255
-    light = light**2.2  # light adds and scales before the sensor's curve
+    light = linear(frame)
     warmth = camera.warmth + float(rng.normal()) * 0.12
     tint = np.array([1 + 0.22 * warmth, 1.0, 1 - 0.22 * warmth], np.float32)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    u, v = x / width * 2 - 1, y / height * 2 - 1
-    vignette = 1 - 0.22 * (u**2 + v**2) / 2
-    lean = 1 + 0.16 * float(rng.normal()) * u + 0.14 * float(rng.normal()) * v
-    exposure = camera.exposure * float(rng.uniform(0.75, 1.25))
-    light *= (vignette * np.clip(lean, 0.5, 1.5) * exposure)[..., None] * tint
+    field = lean(frame.shape[0], frame.shape[1], rng) * camera.exposure * float(rng.uniform(0.75, 1.25))
+    brighten(light, field[..., None] * tint)
     sigma = 0.1 + camera.blur * abs(float(rng.normal()))
-    light = cv2.GaussianBlur(np.clip(light, 0, None), (0, 0), sigma)
+    light = cv2.GaussianBlur(light, (0, 0), sigma)
     if float(rng.random()) < 0.15:
-        light = cv2.filter2D(light, -1, _motion(int(rng.integers(2, 4)), float(rng.uniform(0, np.pi))))
-    values = np.clip(light, 0, 1) ** (1 / 2.2) * 255
-    values += rng.normal(0, 1, values.shape).astype(np.float32) * camera.noise * float(rng.uniform(0.5, 1.5))
-    return np.clip(values, 0, 255).astype(np.uint8)  # type: ignore[no-any-return]
+        light = cv2.filter2D(light, -1, streak(float(rng.integers(2, 4)), float(rng.uniform(0, np.pi))))
+    return exposed(light, camera.noise * float(rng.uniform(0.5, 1.5)), rng)
 
 
-def to_jpeg(frame: Image, rng: np.random.Generator) -> bytes:
+def jpeg(frame: Image, rng: np.random.Generator) -> bytes:
     """The frame as JPEG at a camera's usual quality."""
-    done, data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(78, 95))])
-    assert done
-    return bytes(data)
-
-
-def _motion(length: int, angle: float) -> NDArray[Any]:
-    side = 2 * length + 1
-    kernel = np.zeros((side, side), np.float32)
-    for step in np.linspace(-length / 2, length / 2, 4 * length):
-        kernel[round(length + step * np.sin(angle)), round(length + step * np.cos(angle))] = 1
-    return kernel / kernel.sum()
+    return to_jpeg(frame, int(rng.integers(78, 95)))

@@ -31,8 +31,9 @@ from facings.data.taxonomy import taxonomy_content
 from facings.errors import ConfigError, DataError
 from facings.files import atomic_folder, atomic_write, sha256
 
-# Moves with every change of what is drawn: 2 has printed packs, bags, trays and multipacks.
-SCHEMA = "facings.synthetic/2"
+# Moves with every change of what is drawn: 2 has printed packs, bags, trays and multipacks; 3 nets and bags of produce, pegs,
+# cabinets, promotion cards and people.
+SCHEMA = "facings.synthetic/3"
 # What draws: shards of other versions are not mixed.
 DRAWERS = {module.__name__: module.__version__ for module in (np, cv2, PIL, scipy)}
 

@@ -7,38 +7,38 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from facings.data.synthetic.planogram import Crate, Row
+from facings.data.synthetic.sprites import Ids, weigh
 
 Image = NDArray[np.uint8]
-# The number of the piece that is seen at each pixel, 0 for none.
-Ids = NDArray[np.int32] | NDArray[np.uint16]
+GROUNDS = ((222, 220, 214), (150, 150, 152), (88, 86, 84), (186, 160, 128), (52, 54, 60))
 RAILS = ((228, 228, 226), (60, 62, 66), (196, 40, 44), (40, 92, 60))
 
 
-def ground(size: int, rng: np.random.Generator) -> Image:
-    """The wall behind: plain, panelled or in shadow."""
-    colour = np.array(
-        rng.choice([(222, 220, 214), (150, 150, 152), (88, 86, 84), (186, 160, 128), (52, 54, 60)]), np.float32
-    )
-    fall = np.linspace(1.08, 0.82, size, dtype=np.float32)[:, None, None]
-    canvas = np.clip(colour * fall + np.zeros((size, size, 1), np.float32), 0, 255)
+def ground(shape: tuple[int, int], rng: np.random.Generator) -> Image:
+    """The wall behind, (H, W, 3): plain or panelled, unevenly lit."""
+    height, width = shape
+    colour = np.array(GROUNDS[int(rng.integers(len(GROUNDS)))], np.float32)
+    light = 1 + 0.08 * cv2.GaussianBlur(rng.normal(0, 1, (24, 24)).astype(np.float32), (0, 0), 2.0) * 3
+    light = light * np.linspace(1.08, 0.82, 24, dtype=np.float32)[:, None]
+    coarse = np.clip(light[..., None] * colour, 0, 255).astype(np.uint8)
+    canvas = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     if float(rng.random()) < 0.5:
-        period = int(rng.integers(size // 14, size // 6))
-        canvas[:, :: max(4, period)] *= 0.9
-    canvas += cv2.GaussianBlur(rng.normal(0, 1, (size, size, 1)).astype(np.float32), (0, 0), size / 20)[..., None] * 60
-    return np.clip(canvas, 0, 255).astype(np.uint8)
+        seams = canvas[:, :: max(4, int(rng.integers(width // 14, width // 6)))]
+        seams[:] = seams * 0.9
+    return canvas  # type: ignore[return-value]
 
 
-def draw_behind(canvas: Image, row: Row, scale: float, rng: np.random.Generator) -> None:
-    """Backs of crates, or the shadow of the board above a shelf."""
+def draw_behind(canvas: Image, row: Row, scale: float, above: float = 0.0) -> None:
+    """Backs of crates, or the shadow of the board above a shelf. `above`: cm of the wall that the canvas leaves out at its top."""
     for crate in row.crates:
         inside = (58, 60, 58) if not crate.wood else (112, 84, 56)
-        fill(canvas, crate.left, crate.top, crate.right, crate.foot, scale, inside)
+        fill(canvas, crate.left, crate.top - above, crate.right, crate.foot - above, scale, inside)
     if not row.crates:
-        top, foot = round((row.foot - 26) * scale), round(row.foot * scale)
+        top, foot = round((row.foot - above - 26) * scale), round((row.foot - above) * scale)
         part = canvas[max(0, top) : max(0, foot)]
         if len(part):
-            dark = np.linspace(0.55, 0.85, len(part), dtype=np.float32)[:, None, None]
-            part[:] = (part * dark).astype(np.uint8)
+            dark = np.linspace(0.55, 0.85, len(part), dtype=np.float32)[:, None] * 255
+            weigh(part, np.repeat(dark.astype(np.uint8), part.shape[1], axis=1))
 
 
 def draw_before(
@@ -50,19 +50,26 @@ def draw_before(
     y1, y2 = row.foot, row.foot + 3.0
     fill(canvas, -1, y1, canvas.shape[1] / scale + 1, y2, scale, rail)
     clear(ids, -1, y1, canvas.shape[1] / scale + 1, y2, scale)
-    picture = PillowImage.fromarray(canvas)
+    _tags(canvas[_span(y1, y2, scale)], row.tags, scale, rng)
+
+
+def _tags(rail: Image, places: tuple[float, ...], scale: float, rng: np.random.Generator) -> None:
+    """Price tags on the rail alone: Pillow needs a copy of what it writes on."""
+    if not rail.size:
+        return
+    picture = PillowImage.fromarray(rail)
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(max(6, 1.5 * scale))
-    for x in row.tags:
-        left, top, right, bottom = (value * scale for value in (x - 3.2, y1 + 0.25, x + 3.2, y2 - 0.2))
-        ground = (255, 224, 60) if float(rng.random()) < 0.2 else (250, 250, 246)
-        pen.rectangle((left, top, right, bottom), fill=ground)
+    for x in places:
+        left, top, right, bottom = (value * scale for value in (x - 3.2, 0.25, x + 3.2, 2.8))
+        paper = (255, 224, 60) if float(rng.random()) < 0.2 else (250, 250, 246)
+        pen.rectangle((left, top, right, bottom), fill=paper)
         price = f"{int(rng.integers(0, 12))}.{int(rng.integers(0, 10))}9"
         pen.text((right - 0.3 * scale, (top + bottom) / 2), price, fill=(30, 30, 34), font=font, anchor="rm")
         for line in range(2):
             y = top + (0.6 + 0.7 * line) * scale
             pen.line((left + 0.4 * scale, y, left + 2.2 * scale, y), fill=(120, 120, 124))
-    canvas[:] = np.asarray(picture)
+    rail[:] = np.asarray(picture)
 
 
 def _front_board(canvas: Image, ids: Ids, crate: Crate, scale: float, rng: np.random.Generator) -> None:
@@ -79,9 +86,10 @@ def _front_board(canvas: Image, ids: Ids, crate: Crate, scale: float, rng: np.ra
 
 def fill(canvas: Image, x1: float, y1: float, x2: float, y2: float, scale: float, colour: tuple[int, ...]) -> None:
     part = canvas[_span(y1, y2, scale), _span(x1, x2, scale)]
-    fall = np.linspace(1.06, 0.9, max(1, len(part)), dtype=np.float32)[:, None, None]
     if part.size:
-        part[:] = np.clip(np.array(colour, np.float32) * fall, 0, 255).astype(np.uint8)
+        ends = np.clip(np.array(colour, np.float32) * np.array([[[1.06]], [[0.9]]], np.float32), 0, 255)
+        column = cv2.resize(ends, (1, len(part)), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+        part[:] = cv2.repeat(column, 1, part.shape[1])
 
 
 def clear(ids: Ids, x1: float, y1: float, x2: float, y2: float, scale: float) -> None:

@@ -49,10 +49,17 @@ class View:
         found, _ = cv2.projectPoints(points.reshape(-1, 1, 3), turned, self.shift, self.matrix, self.distortion)
         return found.reshape(-1, 2)  # type: ignore[return-value]
 
-    def wall_of_pixels(self) -> NDArray[np.float32]:
-        """(height, width, 2) where each pixel's centre looks at the wall's front, x and y in cm."""
+    def wall_of_pixels(
+        self, corner: tuple[float, float] = (0.0, 0.0), scale: float | None = None
+    ) -> NDArray[np.float32]:
+        """(height, width, 2) where each pixel's centre looks at the wall's front, x and y in cm; with `scale` in pixels of a
+        canvas of so many a cm whose left top is at `corner` (cm)."""
         rays = _rays(self.station.camera_id, self.width, self.height)
-        return cv2.perspectiveTransform(rays, _to_wall(self.rotation, self.shift))  # type: ignore[return-value]
+        onto = _to_wall(self.rotation, self.shift)
+        if scale is not None:
+            left, top = corner
+            onto = np.array([[scale, 0, -left * scale - 0.5], [0, scale, -top * scale - 0.5], [0, 0, 1]]) @ onto
+        return cv2.perspectiveTransform(rays, onto)  # type: ignore[return-value]
 
     def border_on_wall(self) -> Floats:
         """(N, 2) cm: the picture's edge on the wall's front, as a closed polygon."""

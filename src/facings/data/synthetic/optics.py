@@ -1,6 +1,6 @@
 """Light, lens and sensor: shadow, glare, white balance, blur, noise, JPEG. Knows nothing of products.
 
-Everything happens on linear light, as it does before a sensor's curve; gamma is 2.2.
+Everything happens on linear light, as it does before a sensor's curve.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facings.data.synthetic.sensor import Image, Plane, add, brighten, exposed, linear, to_jpeg
 from facings.data.synthetic.stations import Station
 
-Image = NDArray[np.uint8]
-# float32
-Plane = NDArray[Any]
 # Lights and shadows are smooth: worked out on a grid so much coarser than the frame.
 COARSE = 16
-STEPS = 4096
-LINEAR = ((np.arange(256) / 255) ** 2.2).astype(np.float32)
-ENCODED = (255 * (np.arange(STEPS) / (STEPS - 1)) ** (1 / 2.2)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -37,23 +32,16 @@ def develop(
     """JPEG of a sharp frame (H, W, 3) RGB. `gloss` (H, W) 0–1 how much each pixel's surface mirrors. `steady` decides what stays
     between the frames of a fixed camera, `rng` what does not."""
     height, width = frame.shape[:2]
-    values: Plane = cv2.LUT(frame, LINEAR)
+    values = linear(frame)
     tint = 0.22 * (station.warmth + light.warmth + float(steady.normal()) * 0.12)
     exposure = station.exposure * light.level * float(steady.uniform(0.78, 1.22))
-    field = exposure * _lean(height, width, steady) * _shadow(height, width, rng)
-    values *= _wide(field, height, width)[..., None] * np.array([1 + tint, 1.0, 1 - tint], np.float32)
+    field = exposure * lean(height, width, steady) * _shadow(height, width, rng)
+    brighten(values, field[..., None] * np.array([1 + tint, 1.0, 1 - tint], np.float32))
     _glare(values, gloss, station, light, steady)
     values = _blurred(values, station, width / 640, rng)
-    shown = ENCODED[(np.clip(values, 0, 1) * (STEPS - 1)).astype(np.uint16)]
     gain = min(4.0, 1 / np.sqrt(max(light.level, 0.05)))
-    strength = station.noise * float(rng.uniform(0.5, 1.4)) * gain
-    # Shot noise: after the curve it is stronger in the dark.
-    shown += rng.standard_normal(shown.shape, np.float32) * (strength * (1.15 - 0.5 * shown / 255))
-    picture = np.clip(shown, 0, 255).astype(np.uint8)
-    quality = int(steady.integers(station.quality[0], station.quality[1]))
-    done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done
-    return bytes(data)
+    picture = exposed(values, station.noise * float(rng.uniform(0.5, 1.4)) * gain, rng)
+    return to_jpeg(picture, int(steady.integers(station.quality[0], station.quality[1])))
 
 
 def _grid(height: int, width: int) -> tuple[Plane, Plane]:
@@ -67,7 +55,7 @@ def _wide(coarse: Plane, height: int, width: int) -> Plane:
     return cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def _lean(height: int, width: int, rng: np.random.Generator) -> Plane:
+def lean(height: int, width: int, rng: np.random.Generator) -> Plane:
     """Vignette, and lamps that are nearer to one side."""
     x, y = _grid(height, width)
     lean = 1 + 0.16 * float(rng.normal()) * x + 0.14 * float(rng.normal()) * y
@@ -96,14 +84,14 @@ def _glare(values: Plane, gloss: Plane, station: Station, light: Light, rng: np.
         rough = cv2.GaussianBlur(rng.normal(0, 1, (height // 4 + 1, width // 4 + 1)).astype(np.float32), (0, 0), 1.6)
         crinkled = np.clip(_wide(rough, height, width) * 3.2 - 0.3, 0, 1)
         strength = float(rng.uniform(0.3, 1.1)) * light.level
-        values += (_wide(spot, height, width) * crinkled * gloss * strength)[..., None]
+        add(values, _wide(spot * strength, height, width) * crinkled * gloss)
     if float(rng.random()) < station.glazed:
         slope, place = float(rng.uniform(-0.4, 0.4)), float(rng.uniform(-0.8, 0.8))
         streaks = np.exp(-(((x + slope * y - place) / 0.12) ** 2)) + 0.7 * np.exp(
             -(((x + slope * y - place - 0.5) / 0.3) ** 2)
         )
         door = 0.02 + float(rng.uniform(0.05, 0.16)) * streaks
-        values += _wide(door, height, width)[..., None] * np.float32(light.level)
+        add(values, _wide(door * light.level, height, width))
 
 
 def _blurred(values: Plane, station: Station, pixels: float, rng: np.random.Generator) -> Plane:

@@ -6,23 +6,21 @@ is in view.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.data.synthetic.furniture import RAILS, draw_before, draw_behind, fill
+from facings.data.synthetic.furniture import RAILS, draw_before, draw_behind, fill, ground
 from facings.data.synthetic.lens import View
 from facings.data.synthetic.planogram import Crate, Placement, Row, Wall
 from facings.data.synthetic.renderer import Renderer
 from facings.data.synthetic.solids import Side, board_edges, set_back, sides_of
-from facings.data.synthetic.sprites import paste
+from facings.data.synthetic.sprites import SOLID, paste
 
 Image = NDArray[np.uint8]
 # Canvas pixels for one of the frame, in its middle.
 OVERSAMPLING = 1.4
-GROUNDS = ((222, 220, 214), (150, 150, 152), (88, 86, 84), (186, 160, 128), (52, 54, 60))
 BOARD = (186, 186, 182)
 RAIL_HEIGHT = 3.0  # cm, as furniture draws it
 
@@ -31,17 +29,21 @@ RAIL_HEIGHT = 3.0  # cm, as furniture draws it
 class Painted:
     """The plane's picture: `canvas` (H, W, 3), `ids` (H, W) uint16 with the number of the piece seen at each pixel (0: none).
 
-    `placed`: the pieces, number 1 first; `wholes`: pixels of each whole outline; `hulls`: (M, 2) cm, each whole outline's convex
-    hull. `corner`: cm of the canvas' left top; `scale`: pixels a cm.
+    `placed`: the pieces, number 1 first; `wholes`: pixels of each whole outline; `pieces`: each as it was laid.
+    `corner`: cm of the canvas' left top; `scale`: pixels a cm.
     """
 
     canvas: Image
     ids: NDArray[np.uint16]
     placed: list[Placement]
     wholes: list[float]
-    hulls: list[NDArray[np.float64]]
+    pieces: list["_Piece"]
     corner: tuple[float, float]
     scale: float
+
+    def hull(self, number: int) -> NDArray[np.float64]:
+        """(M, 2) cm of the wall: the convex hull of a piece's whole outline."""
+        return self.pieces[number - 1].hull(self.scale) + self.corner
 
 
 def paint(wall: Wall, view: View, renderer: Renderer, seed: list[int]) -> Painted:
@@ -52,7 +54,7 @@ def paint(wall: Wall, view: View, renderer: Renderer, seed: list[int]) -> Painte
     shape = (int(np.ceil((bottom - top) * scale)), int(np.ceil((right - left) * scale)))
     rng = np.random.default_rng(seed)
     painted = Painted(
-        _ground(shape, rng), np.zeros(shape, np.uint16), [], [], [], (float(left), float(top)), float(scale)
+        ground(shape, rng), np.zeros(shape, np.uint16), [], [], [], (float(left), float(top)), float(scale)
     )
     rail = tuple(int(c) for c in rng.choice(RAILS))
     above, first = -np.inf, 1
@@ -73,7 +75,7 @@ def _row(
     scale = painted.scale
     hidden = max(0, round(opening * scale)) if np.isfinite(opening) else 0
     canvas, ids = painted.canvas[hidden:], painted.ids[hidden:]
-    draw_behind(canvas, _shifted(row, 0.0, hidden / scale), scale, rng)
+    draw_behind(canvas, row, scale, hidden / scale)
     if not row.crates:
         _boards(painted, max(opening, row.foot - 60), row.foot, centre, rail)
     shown: list[_Piece] = []
@@ -83,7 +85,7 @@ def _row(
             own = np.random.default_rng([*seed, placement.piece or number])
             shown.append(_piece(placement, len(painted.placed), row.foot, centre, renderer, scale, own))
     painted.wholes.extend(0.0 for _ in shown)
-    painted.hulls.extend(piece.hull(scale) + painted.corner for piece in shown)
+    painted.pieces.extend(shown)
     for behind in (True, False):
         group = [piece for piece in shown if piece.placement.behind == behind]
         # Sides lie behind all fronts of their row, those of far packs behind those of near ones.
@@ -111,10 +113,11 @@ class _Piece:
 
     def hull(self, scale: float) -> NDArray[np.float64]:
         """(M, 2) cm of the canvas: front and sides."""
-        outline = cv2.findNonZero((self.sprite[..., 3] > 127).astype(np.uint8))
+        solid = (self.sprite[..., 3] > SOLID).astype(np.uint8)
+        rings, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         corners = np.zeros((0, 2))
-        if outline is not None:
-            corners = cv2.convexHull(outline)[:, 0] + [self.left + 0.5, self.top + 0.5]
+        if rings:
+            corners = cv2.convexHull(np.concatenate(rings))[:, 0] + [self.left + 0.5, self.top + 0.5]
         return np.concatenate([corners / scale, *(side.points for side in self.sides)])
 
 
@@ -159,21 +162,15 @@ def _density(view: View, x: float, y: float) -> float:
     return float(max(np.linalg.norm(points[1:] - points[0], axis=1)))
 
 
-def _ground(shape: tuple[int, int], rng: np.random.Generator) -> Image:
-    """The wall behind: plain or panelled, unevenly lit."""
-    height, width = shape
-    colour = np.array(GROUNDS[int(rng.integers(len(GROUNDS)))], np.float32)
-    coarse = 1 + 0.08 * cv2.GaussianBlur(rng.normal(0, 1, (24, 24)).astype(np.float32), (0, 0), 2.0) * 3
-    light: NDArray[Any] = cv2.resize(coarse * np.linspace(1.08, 0.82, 24, dtype=np.float32)[:, None], (width, height))
-    if float(rng.random()) < 0.5:
-        light[:, :: max(4, int(rng.integers(width // 14, width // 6)))] *= 0.9
-    return np.clip(light[..., None] * colour, 0, 255).astype(np.uint8)  # type: ignore[no-any-return]
-
-
 def _shifted(row: Row, left: float, top: float) -> Row:
     """The row in cm from (left, top)."""
-    pieces = tuple(replace(p, x=p.x - left, bottom=p.bottom - top) for p in row.placements)
+    pieces = tuple(_moved(piece, left, top) for piece in row.placements)
     crates = tuple(
         Crate(c.left - left, c.right - left, c.top - top, c.board - top, c.foot - top, c.wood) for c in row.crates
     )
     return Row(row.foot - top, pieces, crates, tuple(x - left for x in row.tags))
+
+
+def _moved(p: Placement, left: float, top: float) -> Placement:
+    """Not by `replace`, which takes most of the time of a wall with hundreds of pieces."""
+    return Placement(p.product, p.x - left, p.bottom - top, p.angle, p.shade, p.scale, p.behind, p.piece)

@@ -229,6 +229,7 @@ def heap(product: Product, crate: Crate, rng: np.random.Generator, gaps: float) 
     wide, tall = product.size
     step_x, step_y = wide * float(rng.uniform(0.8, 0.98)), max(tall * 0.55, 3.0)
     layers = max(1, int((crate.board - crate.top) / step_y))
+    turn = 360.0 if product.kind in ("round", "lump") else 24.0
     pieces = []
     for layer in range(layers):
         # The crate leans towards the shopper: what lies in front is nearer the light.
@@ -237,13 +238,12 @@ def heap(product: Product, crate: Crate, rng: np.random.Generator, gaps: float) 
             break
         across = max(1, int((crate.right - crate.left - wide * 0.6) / step_x))
         start = (crate.left + crate.right) / 2 - (across - 1) / 2 * step_x + (layer % 2 - 0.5) * step_x * 0.4
-        for place in range(across):
-            if float(rng.random()) < gaps * (2.5 if layer == 0 else 1.0):
-                continue
-            x = start + place * step_x + float(rng.normal()) * wide * 0.05
-            x = float(np.clip(x, crate.left + wide * 0.42, crate.right - wide * 0.42))
-            turn = 360.0 if product.kind in ("round", "lump") else 24.0
-            angle = float(rng.uniform(-0.5, 0.5)) * turn
-            shade = 0.72 + 0.28 * (layer + 1) / layers
-            pieces.append(Placement(product, x, foot + float(rng.normal()) * tall * 0.05, angle, shade))
+        shade = 0.72 + 0.28 * (layer + 1) / layers
+        filled = rng.random(across) >= gaps * (2.5 if layer == 0 else 1.0)
+        x = start + np.arange(across) * step_x + rng.normal(0, 0.05, across) * wide
+        x = np.maximum(np.minimum(x, crate.right - wide * 0.42), crate.left + wide * 0.42)[filled]
+        angles = (rng.uniform(-0.5, 0.5, across) * turn)[filled]
+        feet = (foot + rng.normal(0, 0.05, across) * tall)[filled]
+        for place, bottom, angle in zip(x.tolist(), feet.tolist(), angles.tolist(), strict=True):
+            pieces.append(Placement(product, place, bottom, angle, shade))
     return pieces

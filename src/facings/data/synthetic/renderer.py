@@ -6,20 +6,23 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
-from facings.data.synthetic.camera import CAMERAS, Camera, expose, to_jpeg, view
+from facings.data.synthetic.camera import CAMERAS, Camera, expose, jpeg, view
 from facings.data.synthetic.furniture import RAILS, draw_before, draw_behind, ground
 from facings.data.synthetic.packaging import SOFT, VARIANTS, draw_package
 from facings.data.synthetic.planogram import Placement, Wall
 from facings.data.synthetic.produce import draw_produce
 from facings.data.synthetic.products import Product
-from facings.data.synthetic.sprites import outline, paste, resized, turned
+from facings.data.synthetic.sprites import laid, outline, paste, premultiplied
+from facings.data.synthetic.stock import Stock
+from facings.data.synthetic.truth import shown_within, windows_of
 
 Image = NDArray[np.uint8]
 # The wall is drawn larger than the frame, so that the camera's view is always sampled down.
 WALL_SCALE = 1.6
 PACK_PIXELS = 260
+# How many pieces of a kind of produce are drawn; size, proportions and turn make more of each.
+LOOKS = 18
 
 
 @dataclass(frozen=True)
@@ -43,25 +46,25 @@ class Scene:
 
 
 class Renderer:
-    """Draws walls. Artwork of packs is drawn once, `pack_pixels` high, and kept. `cutouts`: sprites of products that have one."""
+    """Draws walls. Goods are drawn once and kept, packs `pack_pixels` high. `cutouts`: sprites of products that have one."""
 
     def __init__(
         self, size: int, *, pack_pixels: int = PACK_PIXELS, cutouts: Mapping[str, Image] | None = None
     ) -> None:
         self.size, self.wall, self.pack_pixels = size, round(size * WALL_SCALE), pack_pixels
         self._cutouts: Mapping[str, Image] = cutouts or {}
-        self._packs: dict[tuple[str, int], Image] = {}
+        self._stock = Stock()
 
     def scene(self, wall: Wall, camera: Camera, rng: np.random.Generator, *, min_visibility: float) -> Scene:
         """Draw, look, expose. Pieces seen to a share below `min_visibility` are in the picture but not labelled."""
         scale = self.wall / wall.width
-        canvas = ground(self.wall, rng)
-        ids = np.zeros((self.wall, self.wall), np.int32)
+        canvas = ground((self.wall, self.wall), rng)
+        ids = np.zeros((self.wall, self.wall), np.uint16)
         placed: list[Placement] = []
         wholes: list[int] = []
         rail = tuple(int(c) for c in rng.choice(RAILS))
         for row in wall.rows:
-            draw_behind(canvas, row, scale, rng)
+            draw_behind(canvas, row, scale)
             for placement in row.placements:
                 sprite = self.sprite(placement, scale, rng)
                 left = round(placement.x * scale - sprite.shape[1] / 2)
@@ -70,25 +73,26 @@ class Renderer:
                 wholes.append(paste(canvas, ids, sprite, left, top, len(placed), placement.shade, rng))
             draw_before(canvas, ids, row, scale, rail, rng)
         matrix = view(camera, self.wall, self.size, rng)
+        size = (self.size, self.size)
         frame = cv2.warpPerspective(
-            _soften(canvas, self.wall / self.size), matrix, (self.size, self.size), borderMode=cv2.BORDER_REPLICATE
+            _soften(canvas, self.wall / self.size), matrix, size, borderMode=cv2.BORDER_REPLICATE
         )
-        seen_ids = cv2.warpPerspective(
-            ids.astype(np.float32), matrix, (self.size, self.size), flags=cv2.INTER_NEAREST
-        ).astype(np.int32)
-        shown = np.bincount(ids.ravel(), minlength=len(placed) + 1)
-        inside = _inside(ids, len(placed), matrix, self.size)
-        windows = find_objects(seen_ids, max_label=len(placed))
+        seen_ids = np.asarray(cv2.warpPerspective(ids, matrix, size, flags=cv2.INTER_NEAREST), np.uint16)
+        # What the neighbours and the frame's edge leave.
+        corners = np.array([[[0, 0], [self.size, 0], [self.size, self.size], [0, self.size]]], np.float64) - 0.5
+        edge = cv2.perspectiveTransform(corners, np.linalg.inv(matrix))[0]
+        shown = shown_within(ids, edge, len(placed))
         seen = []
-        for number, (placement, window) in enumerate(zip(placed, windows, strict=True), start=1):
-            # What the neighbours leave, times what the frame's edge leaves of that.
-            visibility = shown[number] / max(1, wholes[number - 1]) * inside[number]
-            visible = window is not None and visibility >= min_visibility
-            found = outline(seen_ids[window] == number, window) if visible else None
+        for number, window in enumerate(windows_of(seen_ids, len(placed)), start=1):
+            visibility = min(1.0, shown[number] / max(1, wholes[number - 1]))
+            if window is None or visibility < min_visibility:
+                continue
+            found = outline(seen_ids[window] == number, window)
             if found is not None:
                 box, polygons, area = found
-                seen.append(Seen(placement.product, box, polygons, area, round(float(visibility), 3)))
-        return Scene(to_jpeg(expose(np.asarray(frame, np.uint8), camera, rng), rng), camera, tuple(seen))
+                product = placed[number - 1].product
+                seen.append(Seen(product, box, polygons, area, round(float(visibility), 3)))
+        return Scene(jpeg(expose(np.asarray(frame, np.uint8), camera, rng), rng), camera, tuple(seen))
 
     def packshot(self, product: Product, size: int) -> Image:
         """The product before white, filling most of a square."""
@@ -99,14 +103,14 @@ class Renderer:
 
     def photo(self, product: Product, size: int, rng: np.random.Generator) -> bytes:
         """A photo as a shop's assistant takes one to enrol a product: any ground, any light, roughly centred."""
-        canvas = ground(size, rng)
+        canvas = ground((size, size), rng)
         self._centre(canvas, product, float(rng.uniform(0.72, 0.95)), float(rng.normal()) * 5, rng)
         camera = CAMERAS[int(rng.integers(len(CAMERAS)))]
         corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
         askew = corners + rng.normal(0, 0.02 * size, (4, 2)).astype(np.float32)
         matrix = cv2.getPerspectiveTransform(askew.astype(np.float32), corners)
         frame = cv2.warpPerspective(canvas, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
-        return to_jpeg(expose(np.asarray(frame, np.uint8), camera, rng), rng)
+        return jpeg(expose(np.asarray(frame, np.uint8), camera, rng), rng)
 
     def _centre(self, canvas: Image, product: Product, share: float, angle: float, rng: np.random.Generator) -> None:
         size = len(canvas)
@@ -115,37 +119,38 @@ class Renderer:
         sprite = self.sprite(Placement(product, 0, 0, angle=angle), scale, rng)
         fits = min(1.0, size / max(sprite.shape[:2]))
         if fits < 1:
-            sprite = resized(sprite, fits)
+            sprite = laid(sprite, int(sprite.shape[1] * fits), int(sprite.shape[0] * fits), 0.0)
         top, left = (size - sprite.shape[0]) // 2, (size - sprite.shape[1]) // 2
-        paste(canvas, np.zeros((size, size), np.int32), sprite, left, top, 1, 1.0, rng)
+        paste(canvas, np.zeros((size, size), np.uint16), sprite, left, top, 1, 1.0, rng)
 
     def sprite(self, placement: Placement, scale: float, rng: np.random.Generator) -> Image:
         """The piece at `scale` pixels a centimetre, turned as it lies."""
         product = placement.product
         height = max(8.0, product.size[1] * scale * placement.scale)
+        wide = 1.0
         if product.produce:
-            return turned(draw_produce(product, round(height), rng), placement.angle)
-        pack = self._pack(product, int(rng.integers(VARIANTS)) if product.kind in SOFT else 0)
-        return turned(resized(pack, height / len(pack)), placement.angle)
+            height, wide = height * float(rng.uniform(0.88, 1.1)), float(rng.uniform(0.94, 1.06))
+        drawing = self._drawing(product, height, rng)
+        wide *= height * drawing.shape[1] / len(drawing)
+        return laid(drawing, max(4, round(wide)), max(4, round(height)), placement.angle)
 
-    def _pack(self, product: Product, variant: int) -> Image:
-        """Drawn at first sight; goods with a cut-out have that alone."""
-        if product.product_id in self._cutouts:
-            return self._cutouts[product.product_id]
-        if (product.product_id, variant) not in self._packs:
-            self._packs[product.product_id, variant] = draw_package(product, self.pack_pixels, variant)
-        return self._packs[product.product_id, variant]
+    def _drawing(self, product: Product, height: float, rng: np.random.Generator) -> Image:
+        """`height` pixels high or more, drawn at first sight; goods with a cut-out have that alone."""
+        name = product.product_id
+        if product.produce:
+            look = int(rng.integers(LOOKS))
+            return self._stock.drawn((name, look), height, lambda tall: _grown(product, tall, look))
+        if name in self._cutouts:
+            return self._stock.scaled(name, height, lambda: premultiplied(self._cutouts[name]))
+        lies = int(rng.integers(VARIANTS)) if product.kind in SOFT else 0
+        return self._stock.scaled(
+            (name, lies), height, lambda: premultiplied(draw_package(product, self.pack_pixels, lies))
+        )
 
 
-def _inside(ids: NDArray[np.int32], count: int, matrix: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """(count + 1,) share of each piece's visible pixels that the camera's frame holds, 0 for one without any."""
-    x, y = np.arange(ids.shape[1]) + 0.5, np.arange(ids.shape[0])[:, None] + 0.5
-    u, v, w = ((row[0] * x + row[2]) + row[1] * y for row in matrix)
-    # w is positive before the camera: u / w and v / w are compared without dividing.
-    limit = size * w
-    held = (u >= 0) & (u < limit) & (v >= 0) & (v < limit)
-    wholes = np.bincount(ids.ravel(), minlength=count + 1)
-    return np.bincount(ids[held], minlength=count + 1) / np.maximum(wholes, 1)  # type: ignore[no-any-return]
+def _grown(product: Product, tall: int, look: int) -> Image:
+    """One of the kept looks of a kind of produce."""
+    return premultiplied(draw_produce(product, tall, np.random.default_rng([product.seed, 12, look])))
 
 
 def _soften(canvas: Image, shrink: float) -> Image:

@@ -1,4 +1,10 @@
-"""Sprites on a wall and their outlines in a frame. A sprite is (H, W, 4) uint8: RGB and coverage. Knows nothing of goods."""
+"""Sprites on a wall and their outlines in a frame. Knows nothing of goods.
+
+A sprite is (H, W, 4) uint8: RGB times coverage, and coverage; so it can be scaled, turned and laid without a dark rim.
+"""
+
+import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,6 +14,9 @@ Image = NDArray[np.uint8]
 # The number of the piece that is seen at each pixel, 0 for none.
 Ids = NDArray[np.int32] | NDArray[np.uint16]
 MIN_SIDE = 5
+# Coverage from which on a pixel is the piece's.
+SOLID = 127
+LEVEL = 0.3  # degrees below which nothing is turned
 
 
 def paste(
@@ -15,23 +24,31 @@ def paste(
     rng: np.random.Generator,
 ) -> int:  # fmt: skip
     """Lay a sprite onto the wall with a soft shadow; returns how many pixels its whole outline has."""
+    tone = shade * float(rng.uniform(0.95, 1.04))
     height, width = sprite.shape[:2]
-    whole = int((sprite[..., 3] > 127).sum())
+    cover = cv2.extractChannel(sprite, 3)
+    solid = cover > SOLID
+    whole = int(np.count_nonzero(solid))
     y1, x1 = max(0, top), max(0, left)
     y2, x2 = min(canvas.shape[0], top + height), min(canvas.shape[1], left + width)
     if y2 <= y1 or x2 <= x1:
         return whole
-    part = sprite[y1 - top : y2 - top, x1 - left : x2 - left]
-    cover = part[..., 3:].astype(np.float32) / 255
+    rows, columns = slice(y1 - top, y2 - top), slice(x1 - left, x2 - left)
+    cover, colours = cover[rows, columns], cv2.cvtColor(sprite[rows, columns], cv2.COLOR_RGBA2RGB)
     drop = max(1, round(height * 0.03))
     sy, sx = min(canvas.shape[0], y2 + drop), min(canvas.shape[1], x2 + drop)
     shadow = canvas[sy - (y2 - y1) : sy, sx - (x2 - x1) : sx]
-    shadow[:] = (shadow * (1 - 0.3 * cover[-len(shadow) :, -shadow.shape[1] :])).astype(np.uint8)
+    weigh(shadow, cv2.convertScaleAbs(cover, alpha=-0.3, beta=255))
     area = canvas[y1:y2, x1:x2]
-    tone = shade * float(rng.uniform(0.95, 1.04))
-    area[:] = (area * (1 - cover) + np.clip(part[..., :3] * tone, 0, 255) * cover).astype(np.uint8)
-    ids[y1:y2, x1:x2][part[..., 3] > 127] = number
+    weigh(area, cv2.bitwise_not(cover))
+    cv2.add(area, cv2.convertScaleAbs(colours, alpha=tone), dst=area)
+    np.copyto(ids[y1:y2, x1:x2], number, where=solid[rows, columns], casting="unsafe")
     return whole
+
+
+def weigh(area: Image, share: NDArray[Any]) -> None:
+    """Darken (h, w, 3) in place to `share` (h, w) of 255."""
+    cv2.multiply(area, cv2.merge([share, share, share]), dst=area, scale=1 / 255)
 
 
 def outline(
@@ -49,26 +66,31 @@ def outline(
     if not len(rows) or min(rows[-1] - rows[0], columns[-1] - columns[0]) + 1 < MIN_SIDE:
         return None
     corner = np.array([left, top])
-    polygons = tuple(tuple(float(c) for c in (contour + corner).reshape(-1)) for contour in contours)
+    polygons = tuple(tuple((contour + corner).reshape(-1).astype(float).tolist()) for contour in contours)
     x, y = float(left + columns[0]), float(top + rows[0])
     box = (x, y, float(columns[-1] - columns[0] + 1), float(rows[-1] - rows[0] + 1))
     return box, polygons, int(mask.sum())
 
 
-def resized(sprite: Image, scale: float) -> Image:
-    size = (max(4, round(sprite.shape[1] * scale)), max(4, round(sprite.shape[0] * scale)))
-    return np.asarray(cv2.resize(sprite, size, interpolation=cv2.INTER_AREA), np.uint8)
+def premultiplied(drawing: Image) -> Image:
+    """A drawing (H, W, 4) with straight colours as a sprite."""
+    sprite = drawing.copy()
+    colours = np.asarray(cv2.cvtColor(drawing, cv2.COLOR_RGBA2RGB), np.uint8)
+    weigh(colours, np.ascontiguousarray(drawing[..., 3]))
+    sprite[..., :3] = colours
+    return sprite
 
 
-def turned(sprite: Image, angle: float) -> Image:
-    """Rotated, the canvas growing with it."""
-    if abs(angle) < 0.3:
-        return sprite
-    height, width = sprite.shape[:2]
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
-    cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
-    new = (int(height * sin + width * cos) + 1, int(height * cos + width * sin) + 1)
-    matrix[:, 2] += (new[0] / 2 - width / 2, new[1] / 2 - height / 2)
-    return np.asarray(
-        cv2.warpAffine(sprite, matrix, new, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8
-    )
+def laid(sprite: Image, wide: int, tall: int, angle: float) -> Image:
+    """The sprite `wide` × `tall` pixels large and turned by `angle` degrees; the canvas grows with it."""
+    if abs(angle) < LEVEL:
+        return np.asarray(cv2.resize(sprite, (wide, tall), interpolation=cv2.INTER_AREA), np.uint8)
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    size = (int(tall * abs(sin) + wide * abs(cos)) + 1, int(tall * abs(cos) + wide * abs(sin)) + 1)
+    x, y = wide / sprite.shape[1], tall / sprite.shape[0]
+    # Centre onto centre; a pixel's own centre is at a whole number.
+    middle, down = (sprite.shape[1] - 1) / 2, (sprite.shape[0] - 1) / 2
+    right = (size[0] - 1) / 2 - cos * x * middle - sin * y * down
+    below = (size[1] - 1) / 2 + sin * x * middle - cos * y * down
+    matrix = np.array([[cos * x, sin * y, right], [-sin * x, cos * y, below]])
+    return np.asarray(cv2.warpAffine(sprite, matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
