@@ -21,7 +21,8 @@ FIELDS = ("vectors", "product", "enrol")
 @dataclass(frozen=True)
 class Embeddings:
     """`vectors` (N, D) float32 of unit length; `product` (N,) str; `enrol` (N,) bool: may serve as an enrolment photo, the
-    others are queries; `categories`: product → names from coarse to fine; `order` (N,): time, where known, else zeros."""
+    others are queries; `categories`: product → names from coarse to fine; `order` (N,): the day on which a query was seen, from 0
+    on, -1 where nobody noted it; None where no day is known."""
 
     vectors: Vectors
     product: NDArray[np.str_]

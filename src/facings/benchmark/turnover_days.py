@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from facings.benchmark.turnover_data import Embeddings
 from facings.errors import ConfigError, DataError
 
-Order = Literal["random", "season"]
+Order = Literal["random", "season", "recorded"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Protocol:
     day, `opening_share`: of these, those on day 0, from which the shelf grows evenly;
     `queries`: at most so many of a product a day; `remember`: the enrolment photos of all
     goods that ever came stay as calibration crops; `order`: "random", or "season": the goods come category after category, so
-    that the shelf holds near relatives together."""
+    that the shelf holds near relatives together, or "recorded": the days are those of `Embeddings.order`, at most `days` after
+    the first, and shares of the gallery are not asked."""
 
     days: int = 20
     share: float = 0.3
@@ -44,8 +45,8 @@ class Protocol:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected a share between 0 and 1")
         if not 0 < self.opening_share <= 1:
             raise ConfigError(f"opening_share is {self.opening_share}; expected above 0 and at most 1")
-        if self.order not in ("random", "season"):
-            raise ConfigError(f"order is {self.order!r}; expected random or season")
+        if self.order not in get_args(Order):
+            raise ConfigError(f"order is {self.order!r}; expected one of {', '.join(get_args(Order))}")
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,11 @@ def split_products(data: Embeddings, protocol: Protocol, seed: int) -> tuple[lis
 
 
 def days(data: Embeddings, protocol: Protocol, pool: list[str], never: list[str], seed: int) -> Iterator[Day]:
-    """Day 0 to `days`. Each day those longest on the shelf go, and as many come that have been away longest."""
+    """Day 0 to `days`. Each day those longest on the shelf go, and as many come that have been away longest; or as `recorded`.
+    Raises DataError for recorded days without products."""
+    if protocol.order == "recorded":
+        yield from recorded(data, protocol, pool, never, seed)
+        return
     rng = np.random.default_rng([seed, 1])
     waiting = list(pool)
     if protocol.order == "season":
@@ -112,6 +117,52 @@ def days(data: Embeddings, protocol: Protocol, pool: list[str], never: list[str]
             np.concatenate([rows for rows, _ in asked]),
             np.concatenate([np.full(len(rows), kind) for rows, kind in asked]),
         )
+
+
+def recorded(data: Embeddings, protocol: Protocol, pool: list[str], never: list[str], seed: int) -> Iterator[Day]:
+    """The days on which the queries were seen. A product of the pool is on the shelf from the first day on which it is seen to the
+    last, and enrolled in the morning. Asked is what was seen that day, and of goods that are gone what was seen before.
+
+    Raises DataError where nobody noted the day, and for a day on which fewer than two products are on the shelf.
+    """
+    if data.order is None or (data.order[~data.enrol] < 0).all():
+        raise DataError("turnover.order=recorded: nobody noted on which day a query was seen; give turnover.events")
+    rng = np.random.default_rng([seed, 1])
+    seen = {name: data.order[data.rows(name, enrol=False)] for name in (*pool, *never)}
+    noted = {name: days_of[days_of >= 0] for name, days_of in seen.items()}
+    last = min(int(data.order[~data.enrol].max()), protocol.days)
+    enrolled: dict[str, NDArray[np.int64]] = {}
+    came: set[str] = set()
+    for number in range(last + 1):
+        shelf = [name for name in pool if len(noted[name]) and noted[name].min() <= number <= noted[name].max()]
+        if len(shelf) < 2:
+            raise DataError(
+                f"day {number} has {len(shelf)} products on the shelf that are neither stored nor kept out; expected 2 or more"
+            )
+        new = [name for name in shelf if name not in enrolled]
+        photos = {name: np.sort(rng.choice(data.rows(name, enrol=True), protocol.views, replace=False)) for name in new}
+        enrolled = {name: photos[name] if name in photos else enrolled[name] for name in shelf}
+        came.update(shelf)
+        retired = [name for name in pool if name in came and name not in enrolled]
+        kinds = [*((n, 0) for n in shelf), *((n, 1) for n in retired), *((n, 2) for n in never)]
+        asked = [
+            (_draw(_seen(data, name, number, before=kind == 1), protocol.queries, rng), kind) for name, kind in kinds
+        ]
+        yield Day(
+            number,
+            dict(enrolled),
+            tuple(new),
+            np.concatenate([rows for rows, _ in asked]),
+            np.concatenate([np.full(len(rows), kind) for rows, kind in asked]),
+        )
+
+
+def _seen(data: Embeddings, product: str, number: int, *, before: bool) -> NDArray[np.int64]:
+    """Queries of a product on that day, or on all days before it."""
+    assert data.order is not None
+    rows = data.rows(product, enrol=False)
+    days_of = data.order[rows]
+    return rows[(days_of >= 0) & (days_of < number) if before else days_of == number]
 
 
 def _draw(rows: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:

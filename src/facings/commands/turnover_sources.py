@@ -21,6 +21,7 @@ from facings.benchmark.turnover_data import (
     synthetic_families,
     write_embeddings,
 )
+from facings.benchmark.turnover_sequence import days_of_rows
 from facings.commands.analyze_embedder import embed
 from facings.commands.first_gallery import table_reader
 from facings.data.recognition import RecognitionDataset
@@ -74,6 +75,10 @@ def read_data(cfg: DictConfig, folder: Path, console: Console) -> tuple[Embeddin
             {row.product_id: row.category for row in rows},
         )
         checksums |= more
+    if cfg.turnover.events:
+        events = Path(str(cfg.turnover.events))
+        data = replace(data, order=days_of_rows(events, rows))
+        checksums[events.name] = sha256(events)
     write_embeddings(folder / KEPT, data)
     # A set in its own layout is many files; what was embedded of it is one.
     return data, source.stem, checksums | {KEPT: sha256(folder / KEPT)}
