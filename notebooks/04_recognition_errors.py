@@ -35,10 +35,11 @@ from facings.analysis.attribution import count_stages, errors_of
 from facings.analysis.confusions import confusions, draw_confusions
 from facings.analysis.error_figures import draw_counts, draw_slices
 from facings.analysis.findings import findings_of_counts
+from facings.analysis.likeness_maps import draw_looked_at, looked_at
 from facings.analysis.nearest_failures import draw_failures, nearest_failures
 from facings.analysis.next_steps import steps_as_markdown
 from facings.commands.analyze_chain import chain_slices
-from facings.commands.opened_run import embed_crops, newest, open_chain, project_home
+from facings.commands.opened_run import embed_crops, embedder_of, newest, open_chain, project_home
 from facings.data.recognition import CropReader
 from facings.metrics.threshold_consistency import threshold_consistency
 
@@ -101,6 +102,24 @@ draw_failures(
     [row.product_id for row in query_rows],
     [row.product_id for row in view_rows],
     title=f"{len(failures)} of {len(queries)} queries are nearest to another product, the clearest first",
+)
+
+# %% [markdown]
+# ## What the embedder looked at
+# Part after part of a crop is covered, and the likeness that is lost tells what it rested on. In each strip: the query beside the nearest
+# photo, tinted by what made these two alike, then the query beside the nearest right photo. Orange made them alike, blue told them
+# apart. Orange on the ground, the shelf or a neighbour wants tighter boxes and other grounds in training; orange on what both goods
+# have in common (a lid, a colour) wants photos that show what differs.
+
+# %%
+embed, shown = embedder_of(run.bundle()), CropReader(run.bundle().postprocess.crop_margin)
+sides = [lambda place: shown(query_rows[place]), lambda place: shown(view_rows[place])]
+draw_looked_at(
+    [looked_at(failure, *sides, embed) for failure in failures[:4]],
+    *sides,
+    [row.product_id for row in query_rows],
+    [row.product_id for row in view_rows],
+    title="What made them alike",
 )
 
 # %% [markdown]

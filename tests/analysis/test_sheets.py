@@ -96,9 +96,21 @@ def test_sheet_keeps_order_and_width() -> None:
 
 
 def test_long_file_names_are_broken_not_cut() -> None:
-    narrow = lay_out([Plate(Image.new("RGB", (120, 50)), ("IMG_20191215_110847_shelf_0001.jpg",))], "T", {})
-    wide = lay_out([Plate(Image.new("RGB", (900, 50)), ("IMG_20191215_110847_shelf_0001.jpg",))], "T", {})
+    name = "IMG_20191215_110847_shelf_0001_" * 2
+    narrow = lay_out([Plate(Image.new("RGB", (120, 50)), (name,))], "T", {})
+    wide = lay_out([Plate(Image.new("RGB", (900, 50)), (name,))], "T", {})
     assert narrow.height >= wide.height + 2 * 28
+
+
+def test_a_caption_may_be_wider_than_a_narrow_picture() -> None:
+    """Beside each other it takes its room, so that words stay whole."""
+    sheet = lay_out(
+        [Plate(Image.new("RGB", (40, 50), c), ("not labelled: 0.64",)) for c in ("#ff0000", "#00ff00")], "T", {}
+    )
+    left = [
+        np.argwhere((pixels(sheet) == ImageColor.getrgb(c)).all(axis=2))[:, 1].min() for c in ("#ff0000", "#00ff00")
+    ]
+    assert left[1] - left[0] >= font(22).getlength("not labelled: 0.64")
 
 
 def test_judged_picture_shows_each_outcome_in_its_colour(shelf: Shelf) -> None:

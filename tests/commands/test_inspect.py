@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from facings.commands.cli import main
 from facings.commands.composition import compose_verb
 from facings.commands.evaluate import run as evaluate
-from facings.commands.inspect import find_source, run
+from facings.commands.inspect import asked_table, find_source, run
 from facings.commands.inspection import TrainingBatchesSheet, write_inspection, write_training_batches
 from facings.data.coco import CocoTable, read_coco
 from facings.errors import ConfigError, DataError
@@ -191,6 +191,17 @@ def test_data_that_has_moved_is_asked_for(finished: Path) -> None:
         find_source(cfg, {"data": {"table": {}}}, finished)
     cfg = compose_verb("inspect", [f"run={finished}", "annotations=a.json", "images=b"], output_dir=finished)
     assert find_source(cfg, gone, finished) == ("a.json", "b", False)
+
+
+def test_a_run_that_was_tested_on_several_files_is_asked_about_all(finished: Path) -> None:
+    """Numbered anew where two files use one image id, as the test of the run did."""
+    part = dict(OmegaConf.to_container(OmegaConf.load(finished / "config.yaml"))["data"]["val"])  # type: ignore[index,call-overload]
+    cfg = compose_verb("inspect", [f"run={finished}"], output_dir=finished)
+    alone, _ = asked_table(cfg, {"data": {"test": [part]}}, finished)
+    both, agnostic = asked_table(cfg, {"data": {"val": part, "test": [part, part], "class_agnostic": True}}, finished)
+    assert agnostic and both.labels == ("product",) and len(both.images) == 2 * len(alone.images)
+    assert [image.image_id for image in both.images] == list(range(1, len(both.images) + 1))
+    assert find_source(cfg, {"data": {"test": [part, part]}}, finished) == (part["annotations"], part["images"], False)
 
 
 def batches(count: int, size: int, masks: bool) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Marked pictures side by side on one sheet. Knows nothing of what the marks mean."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,8 @@ SHEET, MARGIN, GAP = 2400, 28, 20
 WIDEST = 1.7
 TITLE_SIZE, CAPTION_SIZE, LABEL_SIZE = 34, 22, 16
 PAPER, INK = "#ffffff", "#222222"
+# What a caption may take beside a narrow picture: words broken into letters are not read.
+CAPTION_ROOM = 300
 # Of the mask's colour; the picture shows through.
 OPACITY = 0.42
 # Pixels that a label may be wide, if its box is not wider: as it should be, and where that finds no room.
@@ -118,7 +121,7 @@ def lay_out(plates: Sequence[Plate], title: str, legend: Mapping[str, Mark]) -> 
     lines = _lines(plates)
     texts = [max(len(_wrapped(plate)) for plate in line) for line in lines]
     heights = [max(plate.picture.height for plate in line) for line in lines]
-    width = max((sum(p.picture.width for p in line) + GAP * (len(line) - 1) for line in lines), default=SHEET)
+    width = max((sum(map(_column, line)) + GAP * (len(line) - 1) for line in lines), default=SHEET)
     head = MARGIN + TITLE_SIZE + 18 + (CAPTION_SIZE + 22 if legend else 0)
     body = sum(height + 8 + text * (CAPTION_SIZE + 6) + GAP for height, text in zip(heights, texts, strict=True))
     least = max(_legend_width(legend), round(_length(title, TITLE_SIZE)))
@@ -134,7 +137,7 @@ def lay_out(plates: Sequence[Plate], title: str, legend: Mapping[str, Mark]) -> 
             for number, words in enumerate(_wrapped(plate)):
                 place = (left, top + plate.picture.height + 8 + number * (CAPTION_SIZE + 6))
                 pen.text(place, words, fill=INK, font=font(CAPTION_SIZE))
-            left += plate.picture.width + GAP
+            left += _column(plate) + GAP
         top += height + 8 + text * (CAPTION_SIZE + 6) + GAP
     return sheet
 
@@ -182,26 +185,33 @@ def _filled(plates: Sequence[Plate], room: int) -> list[list[Plate]]:
     lines: list[list[Plate]] = []
     used = 0
     for plate in plates:
-        used += GAP + plate.picture.width
+        used += GAP + _column(plate)
         if not lines or used > room:
             lines.append([])
-            used = plate.picture.width
+            used = _column(plate)
         lines[-1].append(plate)
     return lines
 
 
+def _column(plate: Plate) -> int:
+    """Pixels that a plate takes: its picture, or its caption up to `CAPTION_ROOM` where that is wider."""
+    longest = max((_length(text, CAPTION_SIZE) for text in plate.caption), default=0.0)
+    return max(plate.picture.width, min(CAPTION_ROOM, math.ceil(longest)))
+
+
 def _wrapped(plate: Plate) -> list[str]:
-    """The caption's lines broken to the picture's width: at spaces, and inside a word that is too long for a line."""
+    """The caption's lines broken to the plate's width: at spaces, and inside a word that is too long for a line."""
     lines: list[str] = []
+    room = _column(plate)
     for text in plate.caption:
         line = ""
         for word in text.split(" "):
             longer = f"{line} {word}" if line else word
-            if line and _length(longer, CAPTION_SIZE) > plate.picture.width:
+            if line and _length(longer, CAPTION_SIZE) > room:
                 lines.append(line)
                 longer = word
-            while _length(longer, CAPTION_SIZE) > plate.picture.width and len(longer) > 1:
-                fits = max(1, len(shorten(longer, plate.picture.width, CAPTION_SIZE)) - 1)
+            while _length(longer, CAPTION_SIZE) > room and len(longer) > 1:
+                fits = max(1, len(shorten(longer, room, CAPTION_SIZE)) - 1)
                 lines.append(longer[:fits])
                 longer = longer[fits:]
             line = longer

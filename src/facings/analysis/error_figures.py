@@ -51,19 +51,25 @@ def draw_counts(counts: Mapping[str, int], *, title: str, below: str) -> Figure:
 
 
 def draw_slices(tables: Mapping[str, Sequence[Mapping[str, Any]]], *, value: str, title: str, below: str) -> Figure:
-    """A panel a table of slices: `value` (0–1) of each row, with its number of objects. Of many rows the worst are shown."""
+    """A panel a table of slices: `value` (0–1) of each row, with its number of objects. Of many rows the worst are shown; a table
+    of one row compares nothing, and is left out where another has more."""
     shown = {name: _worst(rows, value) for name, rows in tables.items()}
-    shown = {name: rows for name, rows in shown.items() if rows}
+    several = {name: rows for name, rows in shown.items() if len(rows) > 1}
+    shown = several or {name: rows for name, rows in shown.items() if rows}
     columns = 2 if len(shown) > 1 else 1
-    lines = max(1, -(-len(shown) // columns))
-    figure = _figure(title, lines * 3.4)
-    axes = np.ravel(figure.subplots(lines, columns, squeeze=False))
+    counts = [len(rows) for rows in shown.values()] or [1]
+    # Bars are equally high in all panels: a line is as high as its longest table.
+    heights = [1.1 + 0.5 * max(counts[start : start + columns]) for start in range(0, len(counts), columns)]
+    figure = _figure(title, sum(heights))
+    axes = np.ravel(figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights))
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
-    for axis, (name, rows) in zip(axes, shown.items(), strict=False):
+    for number, (axis, (name, rows)) in enumerate(zip(axes, shown.items(), strict=False)):
         values = {f"{row['slice']} ({row['objects']})": float(row[value]) for row in rows}
         _bars(axis, values, [COLOURS[2]] * len(rows), "{:.2f}")
         axis.set_title(f"by {name}", fontsize=HEADING)
+        start = number - number % columns
+        axis.set_ylim(max(counts[start : start + columns]) - 0.5, -0.5)
         axis.set_xlabel(below, fontsize=TEXT)
     return figure
 

@@ -14,8 +14,7 @@ from facings.analysis.findings import as_markdown
 from facings.commands.analyze_chain import analyze_chain
 from facings.commands.analyze_detector import analyze_detector
 from facings.commands.analyzed import Analyzed
-from facings.commands.inspect import PREDICTIONS, find_source, read_predictions, read_run
-from facings.data.coco import read_coco
+from facings.commands.inspect import PREDICTIONS, asked_table, read_predictions, read_run
 from facings.errors import ConfigError
 from facings.files import atomic_write
 
@@ -72,13 +71,12 @@ def _analyze(cfg: DictConfig, config: Mapping[str, Any], source: Path, folder: P
         from facings.commands.analyze_embedder import analyze_embedder
 
         return analyze_embedder(source, config, folder, pictures=pictures)
-    where = find_source(cfg, config, source)
-    table = read_coco(where.annotations, where.images, class_agnostic=where.class_agnostic)
+    table, agnostic = asked_table(cfg, config, source)
     if chain:
         unknown = [str(name) for name in (config.get("data") or {}).get("unknown_products") or ()]
         bundle = cfg.bundle or config.get("bundle")
         return analyze_chain(source, table, folder, bundle=bundle, unknown=unknown, pictures=pictures)
     predictions = read_predictions(source, cfg.predictions)
-    if where.class_agnostic:
+    if agnostic:
         predictions = [{**prediction, "category_id": 1} for prediction in predictions]
     return analyze_detector(table, predictions, folder)

@@ -18,20 +18,26 @@ from facings.analysis.curve_figures import png
 from facings.analysis.error_figures import draw_counts
 from facings.analysis.findings import findings_of_counts
 from facings.analysis.label_faults import EmbeddingFault, embedding_label_faults
+from facings.analysis.likeness_maps import draw_looked_at, edge_share, looked_at
 from facings.analysis.nearest_failures import NearestFailure, draw_failures, nearest_failures
 from facings.commands.analyzed import Analyzed, table_of
 from facings.data.recognition import CropReader
 from facings.data.tables import RecognitionRow
+from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import ConfigError
 from facings.files import atomic_write
 from facings.tasks.checkpoint import check_targets, checkpoint_config, load_model
 
 LISTED = 100
+# Failures whose maps are drawn: each wants 111 embeddings.
+LOOKED_AT = 6
+BATCH = 16
 DATA_TARGETS = ("facings.data.",)
 
 
 def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, pictures: int = 12) -> Analyzed:
-    """Embed the run's test split anew; write `failures.png` and `nearest_failures.jpg` into `folder`.
+    """Embed the run's test split anew; write `failures.png`, `nearest_failures.jpg` and, of the clearest failures, `looked_at.jpg`
+    into `folder`.
 
     Raises ConfigError for a run that is no embedder's, or one that was asked about another table than its own.
     """
@@ -76,9 +82,24 @@ def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, p
         [row.product_id for row in gallery_rows],
         title=title if failures else "Every query's nearest view is of its product",
     )
+    shown = CropReader(float(data.crop_margin))
+    read_query, read_view = (lambda place: shown(query_rows[place])), (lambda place: shown(gallery_rows[place]))
+    seen = [
+        looked_at(failure, read_query, read_view, lambda crops: embed_crops(model, crops, data))
+        for failure in failures[: min(LOOKED_AT, pictures)]
+    ]
+    attention = draw_looked_at(
+        seen,
+        read_query,
+        read_view,
+        [row.product_id for row in query_rows],
+        [row.product_id for row in gallery_rows],
+        title="What the embedder looked at: asked beside nearest, asked beside the nearest right one",
+    )
     content = {
         "failures.png": png(draw_counts(kinds, title="Queries whose nearest view is wrong", below="queries")),
         "nearest_failures.jpg": jpeg(sheet),
+        "looked_at.jpg": jpeg(attention),
     }
     for name, picture in content.items():
         atomic_write(folder / name, picture)
@@ -93,6 +114,15 @@ def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, p
             "failures": len(failures),
             "kinds": kinds,
             "confusions": [{"is": a, "nearest": b, "count": count} for (a, b), count in pairs.most_common(LISTED)],
+            "looked_at": [
+                {
+                    "is": query_rows[one.failure.query].product_id,
+                    "nearest": gallery_rows[one.failure.nearest].product_id,
+                    "margin": one.failure.margin,
+                    "outer_ring": edge_share(one.query_nearest),
+                }
+                for one in seen
+            ],
             "label_faults": [_fault(fault, rows, products) for fault in faults[:LISTED]],
         },
         sections=(_pair_section(pairs), _fault_section(faults, rows, products)),
@@ -107,6 +137,16 @@ def embed(model: nn.Module, loader: Any) -> NDArray[np.float32]:
     with torch.inference_mode():
         parts += [model(batch["crops"]).float().cpu().numpy() for batch in loader]
     return np.concatenate(parts[1:] or parts)
+
+
+def embed_crops(model: nn.Module, crops: Sequence[NDArray[np.uint8]], data: Any) -> NDArray[np.float32]:
+    """(N, D) of crops (H, W, 3) uint8, prepared as the evaluation of `data` prepares them."""
+    parts = []
+    for start in range(0, len(crops), BATCH):
+        squares = [letterbox(crop, data.image_size)[0] for crop in crops[start : start + BATCH]]
+        pixels = np.stack([normalise(square, data.mean, data.std) for square in squares])
+        parts.append({"crops": torch.from_numpy(pixels)})
+    return embed(model, parts)
 
 
 def _kinds(

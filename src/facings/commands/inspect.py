@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from facings.commands.inspection import Inspection, write_inspection
-from facings.data.coco import read_coco
+from facings.data.coco import CocoTable, read_coco
+from facings.data.joined_tables import joined
 from facings.errors import ConfigError, DataError
 from facings.tasks.checkpoint import checkpoint_config
 
@@ -20,7 +21,7 @@ WORST_SHOWN = 5
 
 
 class Source(NamedTuple):
-    """What a run was tested on."""
+    """What a run was tested on; of several files the first."""
 
     annotations: str
     images: str
@@ -39,9 +40,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
     folder = Path(cfg.run)
     config = read_run(folder)
     predictions = read_predictions(folder, cfg.predictions)
-    source = find_source(cfg, config, folder)
-    table = read_coco(source.annotations, source.images, class_agnostic=source.class_agnostic)
-    if source.class_agnostic:
+    table, agnostic = asked_table(cfg, config, folder)
+    if agnostic:
         predictions = [{**prediction, "category_id": 1} for prediction in predictions]
     inspection = write_inspection(
         folder,
@@ -97,7 +97,7 @@ def read_predictions(folder: Path, given: str | None) -> list[dict[str, Any]]:
 
 def find_source(cfg: DictConfig, config: Mapping[str, Any], folder: Path) -> Source:
     """The user's annotations and images, or those of the run. Raises ConfigError where they are not to be found."""
-    source = _recorded(config)
+    source = next(iter(_recorded(config)), None)
     agnostic = bool(source.class_agnostic if source and cfg.class_agnostic is None else cfg.class_agnostic)
     if cfg.annotations:
         return Source(str(cfg.annotations), str(cfg.images), agnostic)
@@ -109,6 +109,15 @@ def find_source(cfg: DictConfig, config: Mapping[str, Any], folder: Path) -> Sou
             "runs); give annotations=FILE.json images=FOLDER"
         )
     return source._replace(class_agnostic=agnostic)
+
+
+def asked_table(cfg: DictConfig, config: Mapping[str, Any], folder: Path) -> tuple[CocoTable, bool]:
+    """The pictures of `find_source`, those of all files where a run was tested on several, numbered as its test numbered them; and
+    whether boxes are judged without their class. Raises as `find_source` and `read_coco`."""
+    first = find_source(cfg, config, folder)
+    sources = [first] if cfg.annotations else _recorded(config)
+    tables = [read_coco(s.annotations, s.images, class_agnostic=first.class_agnostic) for s in sources]
+    return joined(tables), first.class_agnostic
 
 
 def tables(inspection: Inspection) -> list[Table]:
@@ -126,20 +135,19 @@ def tables(inspection: Inspection) -> list[Table]:
     return [figures, worst]
 
 
-def _recorded(config: Mapping[str, Any]) -> Source | None:
+def _recorded(config: Mapping[str, Any]) -> list[Source]:
     """What the configuration of a training, an evaluation or a benchmark says that it was tested on."""
     if config.get("annotations"):
-        return Source(str(config["annotations"]), str(config["images"]), bool(config.get("class_agnostic")))
+        return [Source(str(config["annotations"]), str(config["images"]), bool(config.get("class_agnostic")))]
     data = config.get("data")
     if data is None and config.get("checkpoint"):
         data = checkpoint_config(str(config["checkpoint"]))[1]["data"]
     if not isinstance(data, Mapping):
-        return None
+        return []
     tested = next((data[name] for name in ("test", "val") if data.get(name)), data)
-    if not tested.get("annotations"):
-        return None
+    parts = [tested] if isinstance(tested, Mapping) else list(tested)
     agnostic = bool(config.get("class_agnostic") or data.get("class_agnostic"))
-    return Source(str(tested["annotations"]), str(tested["images"]), agnostic)
+    return [Source(str(p["annotations"]), str(p["images"]), agnostic) for p in parts if p.get("annotations")]
 
 
 def _tested_in_part(config: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """A finished run, opened for a notebook: what was asked, what was answered, what is true. Draws and judges nothing."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,8 @@ from facings.analysis.comparison import Kind, PicturePair, has_masks, pair_pictu
 from facings.analysis.confusions import AnsweredFrame
 from facings.benchmark.turnover_data import Embeddings, embed_rows
 from facings.commands.analyze_chain import answered, catalogue, read_decisions
-from facings.commands.inspect import find_source, read_predictions, read_run
-from facings.data.coco import CocoTable, read_coco
+from facings.commands.inspect import asked_table, read_predictions, read_run
+from facings.data.coco import CocoTable
 from facings.data.doctor.sources import Dataset, find_card, licence_text, open_dataset, read_raw
 from facings.data.tables import RecognitionRow, read_recognition_table
 from facings.errors import ConfigError, DataError
@@ -83,10 +83,9 @@ class DetectorRun:
 def open_detector(folder: Path) -> DetectorRun:
     """Raises ConfigError or DataError as `facings inspect` does."""
     config = read_run(folder)
-    where = find_source(OmegaConf.create(NOT_GIVEN), config, folder)
-    table = read_coco(where.annotations, where.images, class_agnostic=where.class_agnostic)
+    table, agnostic = asked_table(OmegaConf.create(NOT_GIVEN), config, folder)
     predictions = read_predictions(folder, None)
-    if where.class_agnostic:
+    if agnostic:
         predictions = [{**prediction, "category_id": 1} for prediction in predictions]
     return DetectorRun(folder, table, table.ground_truth(), predictions)
 
@@ -120,8 +119,7 @@ def open_chain(folder: Path) -> ChainRun:
         raise ConfigError(
             f"{folder}: holds no decisions.jsonl and benchmark.json; give a run of facings benchmark protocol=frames"
         )
-    where = find_source(OmegaConf.create(NOT_GIVEN), config, folder)
-    table = read_coco(where.annotations, where.images, class_agnostic=where.class_agnostic)
+    table, _ = asked_table(OmegaConf.create(NOT_GIVEN), config, folder)
     images = {image.path.name: image for image in table.images}
     decisions = read_decisions(folder / "decisions.jsonl")
     if strange := [name for name, _ in decisions if name not in images]:
@@ -165,6 +163,17 @@ def embed_crops(run: ChainRun, *, most: int = 1500) -> Crops:
     data = embed_rows(Recognizer(run.bundle()), rows)
     enrol = np.array([row.role == "gallery" for row in rows])
     return Crops(rows, Embeddings(data.vectors, data.product, enrol, data.categories))
+
+
+def embedder_of(bundle: Bundle) -> Callable[[Sequence[NDArray[np.uint8]]], NDArray[np.float32]]:
+    """What embeds crops (H, W, 3) uint8 → (N, D) by a bundle, through ONNX Runtime."""
+    recognizer = Recognizer(bundle)
+
+    def embed(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        wholes = [np.array([[0, 0, crop.shape[1], crop.shape[0]]], np.float32) for crop in crops]
+        return np.concatenate([recognizer.embed(crop, box) for crop, box in zip(crops, wholes, strict=True)])
+
+    return embed
 
 
 def halves(rows: Sequence[RecognitionRow]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
