@@ -23,9 +23,16 @@ def checked(segmentation: Segmentation, height: int, width: int) -> tuple[Segmen
         size, counts = segmentation.get("size"), segmentation.get("counts")
         if size != [height, width]:
             return None, f"RLE is of {size}, its picture of {[height, width]}"
-        if isinstance(counts, list) and sum(counts) != height * width:
-            return None, f"RLE covers {sum(counts)} pixels, its picture has {height * width}"
-        return (segmentation, "") if isinstance(counts, list | str) else (None, "RLE lacks its counts")
+        if not isinstance(counts, list | str):
+            return None, "RLE lacks its counts"
+        runs = run_lengths(counts) if isinstance(counts, str) else counts
+        if isinstance(runs, np.ndarray):
+            runs = runs.tolist()
+        if runs is None or not all(isinstance(run, int) and run >= 0 for run in runs):
+            return None, "RLE has counts that cannot be read"
+        covered = sum(runs)
+        fits = covered == height * width
+        return (segmentation, "") if fits else (None, f"RLE covers {covered} pixels, its picture has {height * width}")
     if not isinstance(segmentation, list):
         return None, f"segmentation is {type(segmentation).__name__}; expected polygons or RLE"
     usable = [polygon for polygon in segmentation if _is_polygon(polygon)]
@@ -78,6 +85,31 @@ def _is_polygon(polygon: Any) -> bool:
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
         return False
     return all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in polygon)
+
+
+def run_lengths(text: str) -> NDArray[np.int64] | None:
+    """(N,) run lengths of a compressed RLE, None for a text that is none.
+
+    Five bits of a character are the number's, the sixth says that it goes on; from the fourth run on the difference to the run
+    before the last is written (`rleFrString` of the COCO API, here over all characters at once).
+
+    >>> run_lengths("523").tolist(), run_lengths("!!")
+    ([5, 2, 3], None)
+    """
+    codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero((codes & 32) == 0)
+    if not len(codes) or codes.min() < 0 or codes.max() > 63 or ends[-1:].tolist() != [len(codes) - 1]:
+        return None
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    sizes = ends - starts + 1
+    if sizes.max() > 12:
+        return None
+    places = np.arange(len(codes)) - np.repeat(starts, sizes)
+    runs = np.add.reduceat((codes & 31) << (5 * places), starts)
+    runs -= np.where(codes[ends] & 16, 1 << (5 * sizes), 0)
+    for first in (1, 2):
+        runs[first::2] = np.cumsum(runs[first::2])
+    return runs
 
 
 def _rough_area(segmentation: Segmentation) -> float:

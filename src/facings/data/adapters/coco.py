@@ -9,7 +9,7 @@ from pathlib import Path
 from facings.data.adapters import coco_source
 from facings.data.adapters.base import RECORD, Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet
-from facings.data.adapters.layout import Check, Pictures, below, pictures_below
+from facings.data.adapters.layout import Check, NamedPictures, Pictures, below, is_file
 from facings.errors import DataError
 
 CARD = Card(
@@ -41,7 +41,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
         defined = coco_source.categories(contents[split], path)
         coco_source.same(known, defined, path)
         known |= defined
-    where = _Names(source)
+    where = _Names(source, report)
     with CocoSet(output, report, Pictures(source, check), categories=known, advance=advance) as made:
         for split, path in files.items():
             report.inputs.append(path)
@@ -90,11 +90,8 @@ def _split(path: Path) -> str:
 class _Names:
     """From a file's own name of a picture to the one below the source."""
 
-    def __init__(self, source: Path) -> None:
-        self.source = source
-        self.by_name: dict[str, list[str]] = {}
-        for path in pictures_below(source):
-            self.by_name.setdefault(path.name, []).append(below(source, path))
+    def __init__(self, source: Path, report: Report) -> None:
+        self.source, self.report, self.pictures = source, report, NamedPictures(source)
 
     def of(self, split: str, beside: Path) -> "_Finder":
         return _Finder(self, split, beside)
@@ -116,8 +113,13 @@ class _Finder:
             source,
             source / "images",
         ):
-            if (folder / name).is_file() and (folder / name).is_relative_to(source):
+            # Where a name leads out of its folder, the picture is none of this set's.
+            if is_file(folder / name) and ".." not in name.split("/") and (folder / name).is_relative_to(source):
                 return below(source, folder / name)
-        candidates = self.names.by_name.get(name.rsplit("/", 1)[-1], [])
-        own = [c for c in candidates if f"/{self.split}/" in f"/{c}"]
-        return (own or candidates or [name])[0]
+        candidates = self.names.pictures.find(name)
+        found = [c for c in candidates if f"/{self.split}/" in f"/{c}"] or candidates or [name]
+        if len(found) > 1:
+            self.names.report.fault(
+                "two pictures of one name", f"{self.split}: {name} is {' or '.join(found[:3])}; the first is used"
+            )
+        return found[0]

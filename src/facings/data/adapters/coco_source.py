@@ -33,11 +33,12 @@ def categories(content: Record, path: Path) -> dict[int, dict[str, Any]]:
     """id → category with its `name` and `supercategory`. Raises DataError for one without id and name, or an id used twice."""
     found: dict[int, dict[str, Any]] = {}
     for number, entry in enumerate(content["categories"], start=1):
-        if not isinstance(entry, dict) or not isinstance(entry.get("id"), int) or "name" not in entry:
+        identifier = whole(entry.get("id")) if isinstance(entry, dict) else None
+        if identifier is None or not isinstance(entry.get("name"), str | int | float):
             raise DataError(f"{path}: category {number} is {entry!r}; expected an object with a whole id and a name")
-        if entry["id"] in found:
-            raise DataError(f"{path}: category id {entry['id']} is used twice")
-        found[entry["id"]] = {"name": str(entry["name"])} | {k: entry[k] for k in ("supercategory",) if k in entry}
+        if identifier in found:
+            raise DataError(f"{path}: category id {identifier} is used twice")
+        found[identifier] = {"name": str(entry["name"])} | {k: entry[k] for k in ("supercategory",) if k in entry}
     return found
 
 
@@ -57,7 +58,15 @@ def found_box(annotation: Record, where: str) -> Found:
     outline = annotation.get("segmentation")
     outline = None if outline in ([], [[]]) else outline
     kept = {k: annotation[k] for k in ("product_id", "camera_id", "attributes") if annotation.get(k) is not None}
-    return Found(box, annotation.get("category_id"), where, outline, kept or None)  # type: ignore[arg-type]
+    category = category_of(annotation)
+    # What was there instead of a number stands in the fault.
+    where += "" if category is not None else f", category_id {annotation.get('category_id')!r}"
+    return Found(box, category, where, outline, kept or None)  # type: ignore[arg-type]
+
+
+def category_of(annotation: Record) -> int | None:
+    """The category id, None where it is no whole number: a text would be taken for a category's name."""
+    return whole(annotation.get("category_id"))
 
 
 def samples(
@@ -74,12 +83,10 @@ def samples(
     `file_name`: from the file's own name of a picture to the one below the pictures' root. `fields`: keys of a picture's
     record that are carried on.
     """
-    by_image: dict[Any, list[Record]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        by_image[annotation.get("image_id")].append(annotation)
+    by_image = _by_image(content, path, report)
     for record in content["images"]:
-        identifier = record.get("id")
-        if not isinstance(identifier, int) or not isinstance(record.get("file_name"), str):
+        identifier = whole(record.get("id")) if isinstance(record, dict) else None
+        if identifier is None or not isinstance(record.get("file_name"), str) or not record["file_name"]:
             report.fault(
                 "malformed picture record", f"{path.name}: {_short(record)}; expected id and file_name; left out"
             )
@@ -91,14 +98,38 @@ def samples(
                 report.fault("crowd region", f"{where}: left out")
             else:
                 objects.append(found(annotation, where))
-        width, height = record.get("width"), record.get("height")
-        stated = (width, height) if isinstance(width, int) and isinstance(height, int) else None
+        width, height = whole(record.get("width")), whole(record.get("height"))
+        stated = (width, height) if width and height and min(width, height) > 0 else None
         kept = {key: record[key] for key in fields if record.get(key) is not None}
         yield Sample(file_name(record["file_name"]), objects, stated, identifier, kept or None)
     for identifier, left in by_image.items():
         report.fault(
-            "object of an unknown picture", f"{path.name}: image_id {identifier!r} with {len(left)} objects; left out"
+            "object of an unknown picture", f"{path.name}: image_id {identifier} with {len(left)} objects; left out"
         )
+
+
+def whole(value: Any) -> int | None:
+    """A whole number as JSON of many hands has it (7, 7.0, not true, not "7"), None for anything else.
+
+    >>> whole(7.0), whole("7"), whole(True), whole(float("nan"))
+    (7, None, None, None)
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _by_image(content: Record, path: Path, report: Report) -> dict[Any, list[Record]]:
+    """The annotations of each image id; those without a usable id under its text."""
+    found: dict[Any, list[Record]] = defaultdict(list)
+    for annotation in content["annotations"]:
+        if not isinstance(annotation, dict):
+            report.fault("malformed annotation", f"{path.name}: {_short(annotation)}; expected an object; left out")
+            continue
+        given = annotation.get("image_id")
+        identifier = whole(given)
+        found[repr(given) if identifier is None else identifier].append(annotation)
+    return found
 
 
 def _short(record: Any) -> str:

@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -24,13 +24,14 @@ BORDER = 1.0
 
 @dataclass(slots=True)
 class Found:
-    """An object as its annotation has it. `box`: xyxy pixels. `category`: a name, or an id of the set's own categories.
+    """An object as its annotation has it. `box`: xyxy pixels. `category`: a name, or an id of the set's own categories (None: no
+    usable one).
 
     `where`: file and line, for faults. `segmentation`: COCO polygons or RLE. `fields`: what else goes into the annotation.
     """
 
     box: Sequence[float | str]
-    category: int | str
+    category: int | str | None
     where: str
     segmentation: Any = None
     fields: Mapping[str, Any] | None = None
@@ -122,6 +123,10 @@ class CocoSet:
         return self.splits[split]
 
     def _sample(self, split: str, target: _Split, sample: Sample) -> None:
+        stored = self.pictures.as_stored(sample.file_name)
+        if stored != sample.file_name and stored not in target.ids:
+            self.report.fault("misnamed picture", f"{split}: {sample.file_name} is not there; {stored} is used")
+        sample = replace(sample, file_name=stored)
         size, wrong = self.pictures.size(sample.file_name, sample.stated)
         kind = wrong.partition(" (")[0]
         if size is None:
@@ -187,7 +192,7 @@ class CocoSet:
                 self.number[found.category] = number
                 self.categories[number] = {"id": number, "name": found.category}
             return number
-        if found.category not in self.categories:
+        if found.category is None or found.category not in self.categories:
             known = f"{min(self.categories)} … {max(self.categories)}" if self.categories else "none"
             self.report.fault("unknown category", f"{found.where}: {found.category!r}; defined are {known}; left out")
             return None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
-from facings.data.adapters.layout import locate, required
+from facings.data.adapters.layout import Check, lines_of, locate, required
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
 from facings.errors import ConfigError, DataError
@@ -33,19 +33,20 @@ CARD = Card(
 )
 
 
-def convert(source: Path, output: Path, *, advance: Advance = silent, fold: int = 0) -> Report:
+def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail", fold: int = 0) -> Report:
     """Convert one of the five folds. Raises ConfigError for a fold out of range, DataError for a missing or wrong list."""
     if fold not in range(FOLDS):
         raise ConfigError(f"fold={fold}: expected 0 … {FOLDS - 1}")
     train = required(source, f"splits/train{fold}.txt", CARD.title)
     root = train.parent.parent
-    images = locate(root, "images")
+    # The archive of pictures may be unpacked beside the repository that holds the lists.
+    images = locate(root, "images") or locate(source, "images")
     if images is None:
         raise DataError(f"{root}: no folder images; expected\n{CARD.layout}")
     report = Report()
     names = _class_ids(root / "classid.txt", report)
     roles: tuple[tuple[str, Role], ...] = (("train", "train"), ("test", "query"))
-    with RecognitionSet(images, output, report, advance=advance) as made:
+    with RecognitionSet(images, output, report, advance=advance, check=check) as made:
         for split, role in roles:
             path = root / "splits" / f"{split}{fold}.txt"
             if not path.is_file():
@@ -84,21 +85,17 @@ def _class_ids(path: Path, report: Report) -> dict[int, str]:
         return {}
     report.inputs.append(path)
     found = {}
-    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for line, text in lines_of(path):
         parts = text.split()
-        if not parts:
-            continue
-        if len(parts) != 2 or not parts[1].isdigit():
+        if len(parts) != 2 or not parts[1].isdecimal():
             raise DataError(f"{path}, line {line}: {text!r}; expected 'NAME id'")
         found[int(parts[1])] = _product(parts[0])
     return found
 
 
 def _entries(path: Path) -> Iterator[tuple[int, str, int]]:
-    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not text.strip():
-            continue
+    for line, text in lines_of(path):
         parts = text.rsplit(maxsplit=1)
-        if len(parts) != 2 or not parts[1].isdigit() or "/" not in parts[0]:
+        if len(parts) != 2 or not parts[1].isdecimal() or "/" not in parts[0]:
             raise DataError(f"{path}, line {line}: {text!r}; expected 'CLASS/PICTURE.png id'")
         yield line, parts[0], int(parts[1])

@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
-from facings.data.adapters.layout import locate, pictures_below
+from facings.data.adapters.layout import Check, locate, pictures_below
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.errors import DataError
 
@@ -38,7 +38,7 @@ CARD = Card(
 )
 
 
-def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
+def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
     """Convert; of each class a quarter of the series (one at least) is test, a class with a single one is train only.
 
     Raises DataError where there is no Training folder.
@@ -48,7 +48,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
         raise DataError(f"{source}: no folder Training; expected\n{CARD.layout}")
     root, report = training.parent, Report()
     series = _series(root, report)
-    with RecognitionSet(root, output, report, advance=advance) as made:
+    with RecognitionSet(root, output, report, advance=advance, check=check) as made:
         for name, turns in sorted(series.items()):
             held = held_out(list(turns))
             if not held:
@@ -58,7 +58,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
                 for path in files:
                     place = path.relative_to(root).as_posix()
                     role = "query" if split == "test" else "train"
-                    made.add(place, name, split, role, category=(name.split()[0],), where=name)  # type: ignore[arg-type]
+                    made.add(place, name, split, role, category=(re.split(r"[ _]", name)[0],), where=name)  # type: ignore[arg-type]
     return report
 
 

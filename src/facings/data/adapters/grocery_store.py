@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.layout import Check, lines_of, opened
 from facings.data.adapters.recognition_writer import write_table
 from facings.data.tables import RecognitionRow, RecognitionTable
 from facings.errors import DataError
@@ -35,12 +36,12 @@ CARD = Card(
 )
 
 
-def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
+def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
     """Write what `read_grocery_store` reads. Raises DataError as it does."""
     table = read_grocery_store(source)
     root = Path(table.source)
     lists = [root / "classes.csv", *(root / f"{split}.txt" for split in SPLITS)]
-    return write_table(table, root, output, Report(inputs=lists), advance=advance)
+    return write_table(table, root, output, Report(inputs=lists), advance=advance, check=check)
 
 
 def read_grocery_store(folder: Path | str) -> RecognitionTable:
@@ -85,29 +86,37 @@ def read_grocery_store(folder: Path | str) -> RecognitionTable:
 
 def _read_classes(path: Path) -> tuple[list[str], list[str], dict[int, str]]:
     """Fine names, the coarse name of each, and the iconic picture of each, by fine class id."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with opened(path) as file:
         records = list(csv.DictReader(file))
     fields = ("Class Name (str)", "Class ID (int)", "Coarse Class Name (str)", "Iconic Image Path (str)")
     missing = [name for name in fields if not records or name not in records[0]]
     if missing:
         raise DataError(f"{path}: lacks the column {missing[0]!r}")
+    for line, record in enumerate(records, start=2):
+        if None in [record[name] for name in fields] or not record[fields[1]].strip().isdecimal():
+            raise DataError(f"{path}, line {line}: {record}; expected a class id and a value in every column")
     records.sort(key=lambda record: int(record[fields[1]]))
     ids = [int(record[fields[1]]) for record in records]
     if ids != list(range(len(ids))):
         raise DataError(f"{path}: class ids are not 0 … {len(ids) - 1} without gaps")
     iconic = {number: record[fields[3]].strip().lstrip("/") for number, record in enumerate(records)}
+    for number, name in iconic.items():
+        if len(Path(name).parts) < 3:
+            raise DataError(
+                f"{path}: class {number} has the iconic picture {name!r}; expected FOLDER/DEPARTMENT/…/PICTURE"
+            )
     return [r[fields[0]].strip() for r in records], [r[fields[2]].strip() for r in records], iconic
 
 
 def _read_split(path: Path, classes: int) -> Iterator[tuple[str, int]]:
     if not path.is_file():
         raise DataError(f"{path}: not found; the Grocery Store Dataset has train.txt, val.txt and test.txt")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, line in lines_of(path):
         parts = [part.strip() for part in line.rsplit(",", 2)]
-        if len(parts) != 3 or not parts[1].isdigit():
-            raise DataError(f"{path}, line {number}: {line!r}; expected 'path, fine id, coarse id'")
+        if len(parts) != 3 or not parts[1].isdecimal() or len(Path(parts[0]).parts) < 3:
+            raise DataError(
+                f"{path}, line {number}: {line!r}; expected 'SPLIT/DEPARTMENT/…/PICTURE, fine id, coarse id'"
+            )
         if int(parts[1]) >= classes:
             raise DataError(f"{path}, line {number}: class id {parts[1]}; classes.csv has 0 … {classes - 1}")
         yield parts[0], int(parts[1])

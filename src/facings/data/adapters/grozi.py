@@ -13,7 +13,7 @@ from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
-from facings.data.adapters.layout import SUFFIXES, Check, Pictures, below, required
+from facings.data.adapters.layout import SUFFIXES, Check, Pictures, below, opened, required
 from facings.errors import DataError
 
 COLUMNS = ("imageid", "classid", "lx", "ty", "rx", "by", "split")
@@ -64,7 +64,7 @@ def _images(root: Path) -> dict[str, str]:
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    with table.open(newline="", encoding="utf-8-sig") as file:
+    with opened(table) as file:
         reader = csv.DictReader(file, skipinitialspace=True)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if missing:

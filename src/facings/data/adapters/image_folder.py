@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
-from facings.data.adapters.layout import SUFFIXES
+from facings.data.adapters.layout import SUFFIXES, Check
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
 from facings.errors import DataError
@@ -41,7 +41,7 @@ CARD = Card(
 )
 
 
-def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
+def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
     """Convert the split folders that are there, or `source` as one train split where none is named so.
 
     Raises DataError where `source` has no folder, or has split folders beside product folders (which is meant?).
@@ -58,7 +58,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
             f"{source}: has split folders ({', '.join(splits)}) beside others ({others[0]}); move one kind away"
         )
     report = Report()
-    with RecognitionSet(source, output, report, advance=advance) as made:
+    with RecognitionSet(source, output, report, advance=advance, check=check) as made:
         if not splits:
             add_folders(made, "", "train", "train")
         for name in splits:

@@ -84,8 +84,9 @@ def _objects(shapes: list[Any], path: Path, report: Report) -> Iterator[Found]:
         found = _object(shape, where, report)
         if found is None:
             continue
-        group = (found.category, shape.get("group_id"))
-        if shape.get("group_id") is None:
+        number_of_group = shape.get("group_id")
+        group = (found.category, str(number_of_group))
+        if number_of_group is None:
             yield found
         elif group in groups:
             first = groups[group]
@@ -99,8 +100,8 @@ def _objects(shapes: list[Any], path: Path, report: Report) -> Iterator[Found]:
 
 def _object(shape: Any, where: str, report: Report) -> Found | None:
     points = shape.get("points") if isinstance(shape, dict) else None
-    if not isinstance(points, list) or not all(isinstance(p, list) and len(p) == 2 for p in points):
-        report.fault("malformed shape", f"{where}: points are {points!r}; expected pairs; left out")
+    if not isinstance(points, list) or not all(isinstance(p, list) and len(p) == 2 and _numbers(p) for p in points):
+        report.fault("malformed shape", f"{where}: points are {points!r}; expected pairs of numbers; left out")
         return None
     kind, flat = str(shape.get("shape_type") or "polygon"), [float(v) for point in points for v in point]
     label = str(shape.get("label") or "object").strip()
@@ -114,3 +115,7 @@ def _object(shape: Any, where: str, report: Report) -> Found | None:
         return Found((x - radius, y - radius, x + radius, y + radius), label, where)
     report.fault("shape that is no object", f"{where}: {kind} of {len(points)} points; left out")
     return None
+
+
+def _numbers(values: list[Any]) -> bool:
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)

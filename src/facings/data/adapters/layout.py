@@ -1,11 +1,15 @@
-"""Finding folders, and asking pictures whether they can be read, without decoding all of them.
+"""Finding folders, opening texts of many hands, and asking pictures whether they can be read, without decoding all of them.
 
 Knows nothing of annotations.
 """
 
+import csv
+import warnings
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from facings.errors import DataError
 
@@ -43,6 +47,53 @@ def pictures_below(folder: Path) -> Iterator[Path]:
     yield from (p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[IO[str]]:
+    """An annotation text, line by line, with or without a byte order mark; line ends stay as they are, as `csv` wants them.
+
+    Raises DataError where the block meets bytes that are not UTF-8, or rows that `csv` cannot take apart.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield file
+    except UnicodeDecodeError as fault:
+        got = f"byte 0x{fault.object[fault.start]:02x}, {fault.reason}"
+        raise DataError(f"{path}: is not UTF-8 ({got}); save it as UTF-8 first") from fault
+    except csv.Error as fault:
+        raise DataError(f"{path}: cannot be taken apart as CSV ({fault})") from fault
+
+
+def lines_of(path: Path) -> list[tuple[int, str]]:
+    """The lines of a small text that hold something, stripped, each with its number from 1. Raises DataError as `opened`."""
+    with opened(path) as file:
+        lines = file.read().splitlines()
+    return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file can have (too long, a zero byte) is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+class NamedPictures:
+    """Pictures in any folder below `root`, by their last name, or where no file has it by one that differs in case or ending."""
+
+    def __init__(self, root: Path) -> None:
+        self._names: dict[str, list[str]] = {}
+        self._stems: dict[str, list[str]] = {}
+        for path in pictures_below(root):
+            self._names.setdefault(path.name, []).append(below(root, path))
+            self._stems.setdefault(path.stem.casefold(), []).append(below(root, path))
+
+    def find(self, name: str) -> list[str]:
+        """Those that `name` may mean, relative to the root; none for a picture that is not there."""
+        last = name.rpartition("/")[2]
+        return self._names.get(last) or self._stems.get(last.rpartition(".")[0].casefold(), [])
+
+
 def below(root: Path, path: Path) -> str:
     """`path` as a file name relative to `root`, with forward slashes."""
     return path.relative_to(root).as_posix()
@@ -59,6 +110,21 @@ class Pictures:
         if check not in ("tail", "decode", "none"):
             raise DataError(f"check={check!r}: expected tail, decode or none")
         self.root, self.check = root, check
+        self._folders: dict[Path, dict[str, str]] = {}
+
+    def as_stored(self, name: str) -> str:
+        """`name`, or where that is missing the one picture of its folder that differs in case or ending only (a.jpg, A.JPG)."""
+        if self.check == "none" or is_file(self.root / name):
+            return name
+        way, _, last = name.rpartition("/")
+        folder = self.root / way
+        if folder not in self._folders:
+            there = [p.name for p in folder.iterdir() if p.suffix.lower() in SUFFIXES] if folder.is_dir() else []
+            # Two files of one stem: nobody can say which is meant.
+            stems = Counter(Path(n).stem.casefold() for n in there)
+            self._folders[folder] = {s: n for n in there if stems[s := Path(n).stem.casefold()] == 1}
+        found = self._folders[folder].get(Path(last).stem.casefold())
+        return name if found is None else f"{way}/{found}".lstrip("/")
 
     def size(self, name: str, stated: tuple[int, int] | None = None) -> tuple[tuple[int, int] | None, str]:
         """Width and height as the picture is seen (EXIF applied), and what is wrong with it ("" if nothing).
@@ -68,19 +134,24 @@ class Pictures:
         if self.check == "none" and stated is not None:
             return stated, ""
         path = self.root / name
-        if not path.is_file():
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            return None, "picture elsewhere"
+        if not is_file(path):
             return None, "missing picture"
         from PIL import Image
 
         try:
-            with Image.open(path) as picture:
-                size, kind = picture.size, str(picture.format)
-                if picture.getexif().get(0x0112) in SIDEWAYS:
-                    size = (size[1], size[0])
-                if self.check == "decode" or not _ends_well(path, kind):
-                    picture.load()
-        except (OSError, SyntaxError, ValueError) as fault:
-            return None, f"unreadable picture ({str(fault).splitlines()[0][:80]})"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(path) as picture:
+                    size, kind = picture.size, str(picture.format)
+                    if picture.getexif().get(0x0112) in SIDEWAYS:
+                        size = (size[1], size[0])
+                    if self.check == "decode" or not _ends_well(path, kind):
+                        picture.load()
+        # Decoders meet damage with errors of many kinds; a picture of too many pixels is one that training cannot read either.
+        except Exception as fault:
+            return None, f"unreadable picture ({(str(fault) or type(fault).__name__).splitlines()[0][:80]})"
         if stated is not None and min(stated) > 0 and size != stated:
             return size, f"size differs (stated {stated[0]} x {stated[1]}, the picture has {size[0]} x {size[1]})"
         return size, ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
-from facings.data.adapters.layout import SUFFIXES, Check, Pictures, below, locate
+from facings.data.adapters.layout import SUFFIXES, Check, Pictures, below, lines_of, locate
 from facings.errors import DataError
 
 SPLITS = {"train": "Train", "test": "Test"}
@@ -72,12 +72,9 @@ def _samples(texts: Path, images: Path, root: Path, report: Report) -> Iterator[
 
 
 def _objects(text: Path) -> Iterator[Found]:
-    with text.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            left = line.strip().split(",", 4)
-            name, _, count = left[4].rpartition(",") if len(left) == 5 else ("", "", "")
-            if not name.strip() or not count.strip().isdigit():
-                raise DataError(f"{text}, line {number}: {line.strip()!r}; expected x1,y1,x2,y2,ClassName,count")
-            yield Found(left[:4], name.strip(), f"{text.name}, line {number}", None, {"count": int(count)})
+    for number, line in lines_of(text):
+        left = line.split(",", 4)
+        name, _, count = left[4].rpartition(",") if len(left) == 5 else ("", "", "")
+        if not name.strip() or not count.strip().isdecimal():
+            raise DataError(f"{text}, line {number}: {line!r}; expected x1,y1,x2,y2,ClassName,count")
+        yield Found(left[:4], name.strip(), f"{text.name}, line {number}", None, {"count": int(count)})

@@ -71,7 +71,8 @@ def _objects(path: Path, report: Report) -> tuple[list[Found], tuple[int, int] |
     try:
         with Image.open(path) as picture:
             numbers = np.asarray(picture)
-    except OSError as fault:
+    # Decoders meet damage with errors of many kinds.
+    except Exception as fault:
         report.fault("unreadable masks", f"{path.name}: {fault}; its picture has no objects")
         return [], None
     if numbers.ndim != 2:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
-from facings.data.adapters.layout import locate
+from facings.data.adapters.layout import Check, locate, opened
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
 from facings.errors import DataError
@@ -34,7 +34,7 @@ CARD = Card(
 )
 
 
-def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
+def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
     """Convert both lists. Raises DataError for a missing train.csv, a missing column or an entry that is no number."""
     table = locate(source, "train.csv")
     if table is None:
@@ -42,7 +42,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
     root = table.parent
     report = Report(inputs=[table])
     groups: dict[str, str] = {}
-    with RecognitionSet(root, output, report, advance=advance) as made:
+    with RecognitionSet(root, output, report, advance=advance, check=check) as made:
         for line, record in _records(table, ("name", "class", "group")):
             groups.setdefault(record["class"], record["group"])
             _add(made, "train", "train", record, record["group"], f"train.csv, line {line}")
@@ -65,7 +65,7 @@ def _add(made: RecognitionSet, split: str, role: Role, record: dict[str, str], g
 
 
 def _records(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with opened(path) as file:
         reader = csv.DictReader(file, skipinitialspace=True)
         missing = [name for name in columns if name not in (reader.fieldnames or ())]
         if missing:

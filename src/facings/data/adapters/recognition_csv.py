@@ -8,6 +8,7 @@ from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.image_folder import SPLITS
+from facings.data.adapters.layout import Check, opened
 from facings.data.adapters.recognition_writer import TABLE, RecognitionSet
 from facings.data.tables import Role
 from facings.errors import ConfigError, DataError
@@ -34,6 +35,7 @@ def convert(
     output: Path,
     *,
     advance: Advance = silent,
+    check: Check = "tail",
     table: str | None = None,
     path: str = "path",
     product: str = "product_id",
@@ -53,14 +55,14 @@ def convert(
         raise ConfigError(f"{file}: the table made would replace the one read; give another output=FOLDER")
     report = Report(inputs=[file])
     names = {"split": split, "role": role, "category": category, "box": box, "camera": camera}
-    with file.open(encoding="utf-8-sig", newline="") as opened:
-        reader = csv.DictReader(opened, delimiter=_separator(file), skipinitialspace=True)
+    with opened(file) as lines:
+        reader = csv.DictReader(lines, delimiter=_separator(file), skipinitialspace=True)
         missing = [name for name in (path, product) if name not in (reader.fieldnames or ())]
         if missing:
             raise DataError(
                 f"{file}: lacks the column {missing[0]!r}; got {reader.fieldnames}; name it with path= or product="
             )
-        with RecognitionSet(file.parent, output, report, advance=advance) as made:
+        with RecognitionSet(file.parent, output, report, advance=advance, check=check) as made:
             for line, record in enumerate(reader, start=2):
                 values = {key: (record.get(name) or "").strip() for key, name in names.items()}
                 picture, item = (record[path] or "").strip(), (record[product] or "").strip()

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from facings.data.adapters.base import Advance, Report
+from facings.data.adapters.layout import Check, Pictures, is_file
 from facings.data.tables import RecognitionRow, RecognitionTable, Role, write_recognition_table
 
 TABLE = "recognition.csv"
@@ -17,12 +18,14 @@ TABLE = "recognition.csv"
 class RecognitionSet:
     """Collects rows and writes `output/recognition.csv` when the block ends well; paths in it are relative to the table.
 
-    `root`: the folder that the names given to `add` start at. What is listed in the report: pictures that are missing or
-    empty (left out), rows given twice (left out), one picture as two products or in two splits (kept: a person must judge),
-    products with two categories (the first is kept, since a product has one).
+    `root`: the folder that the names given to `add` start at; `check`: as of `Pictures`. What is listed in the report: pictures
+    that are missing, empty or unreadable (left out), rows given twice (left out), one picture as two products or in two splits
+    (kept: a person must judge), products with two categories (the first is kept, since a product has one).
     """
 
-    def __init__(self, root: Path, output: Path, report: Report, *, advance: Advance) -> None:
+    def __init__(self, root: Path, output: Path, report: Report, *, advance: Advance, check: Check = "tail") -> None:
+        self.pictures = Pictures(root.resolve(), check)
+        self._states: dict[str, str] = {}
         self.root, self.output, self.report, self.advance = root.resolve(), output.resolve(), report, advance
         # Relative, so that a data folder may be moved as a whole.
         self._way = Path(os.path.relpath(self.root, self.output))
@@ -45,12 +48,19 @@ class RecognitionSet:
     ) -> bool:
         """One row. `where` (file and line, or folder) stands in the faults. False if it was left out."""
         self.advance(1)
-        path = self.root / name
-        if not path.is_file():
-            self.report.fault("missing picture", f"{where}: {name} is not there; left out")
-            return False
-        if path.stat().st_size == 0:
-            self.report.fault("empty file", f"{where}: {name} has no bytes; left out")
+        stored = self.pictures.as_stored(name)
+        if stored != name:
+            self.report.fault("misnamed picture", f"{where}: {name} is not there; {stored} is used")
+            name = stored
+        wrong = self._wrong(name)
+        if wrong:
+            words = {
+                "missing picture": "is not there",
+                "empty file": "has no bytes",
+                "picture elsewhere": "leaves the set's folder",
+            }
+            said = words.get(wrong, f"is an {wrong}")
+            self.report.fault(wrong.partition(" (")[0], f"{where}: {name} {said}; left out")
             return False
         entry = (name, box, product_id, split)
         if entry in self._kept:
@@ -69,6 +79,18 @@ class RecognitionSet:
         place = Path(os.path.normpath(self._way / name))
         self._rows.append(RecognitionRow(place, product_id, split, role, known, box, camera_id))
         return True
+
+    def _wrong(self, name: str) -> str:
+        """What is wrong with a picture, "" for nothing; each is asked once, however many crops it has."""
+        if name not in self._states:
+            path = self.root / name
+            if not is_file(path):
+                self._states[name] = "missing picture"
+            elif path.stat().st_size == 0:
+                self._states[name] = "empty file"
+            else:
+                self._states[name] = "" if self.pictures.check == "none" else self.pictures.size(name)[1]
+        return self._states[name]
 
     def __enter__(self) -> Self:
         return self
@@ -89,11 +111,13 @@ class RecognitionSet:
         self.report.outputs.append(path)
 
 
-def write_table(table: RecognitionTable, root: Path, output: Path, report: Report, *, advance: Advance) -> Report:
+def write_table(
+    table: RecognitionTable, root: Path, output: Path, report: Report, *, advance: Advance, check: Check = "tail"
+) -> Report:
     """Write rows that a `read_…` function made, its faults with them."""
     for fault in table.faults:
         report.fault("listed picture", fault)
-    with RecognitionSet(root, output, report, advance=advance) as made:
+    with RecognitionSet(root, output, report, advance=advance, check=check) as made:
         for row in table.rows:
             made.add(
                 row.path.relative_to(root).as_posix(), row.product_id, row.split, row.role,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.image_folder import add_folders
-from facings.data.adapters.layout import locate
+from facings.data.adapters.layout import Check, locate
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
 from facings.errors import DataError
@@ -30,13 +30,13 @@ CARD = Card(
 )
 
 
-def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
+def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
     """Convert train (role train) and test (role query). Raises DataError where there is no train folder."""
     train = locate(source, "all/train") or locate(source, "train")
     if train is None:
         raise DataError(f"{source}: no folder all/train; expected\n{CARD.layout}")
     report = Report()
-    with RecognitionSet(train.parent, output, report, advance=advance) as made:
+    with RecognitionSet(train.parent, output, report, advance=advance, check=check) as made:
         for name, (split, role) in SPLITS.items():
             if not (train.parent / name).is_dir():
                 report.fault("missing split", f"{train.parent / name} is not there; no {split}")

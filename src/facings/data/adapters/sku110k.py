@@ -11,7 +11,7 @@ from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
-from facings.data.adapters.layout import Check, Pictures, required
+from facings.data.adapters.layout import Check, Pictures, opened, required
 from facings.errors import DataError
 
 COLUMNS = ("image_name", "x1", "y1", "x2", "y2", "class", "image_width", "image_height")
@@ -56,7 +56,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
 
 def _samples(path: Path, report: Report) -> Iterator[Sample]:
     file_name = path.name
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with opened(path) as file:
         rows = ((number, row) for number, row in enumerate(csv.reader(file), start=1) if row)
         for name, group in groupby(rows, key=lambda entry: entry[1][0]):
             objects: list[Found] = []

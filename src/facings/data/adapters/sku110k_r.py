@@ -66,7 +66,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
 
 def _found(annotation: coco_source.Record, where: str, report: Report) -> Found:
     rotated = annotation.get("rbbox")
-    if not isinstance(rotated, list) or len(rotated) != 5:
+    if not isinstance(rotated, list) or len(rotated) != 5 or not all(isinstance(v, int | float) for v in rotated):
         report.fault(
             "box without rotation", f"{where}: rbbox is {rotated!r}; expected five numbers; the upright bbox is used"
         )
@@ -75,4 +75,6 @@ def _found(annotation: coco_source.Record, where: str, report: Report) -> Found:
         report.fault("angle beyond a turn", f"{where}: {rotated[4]:g} taken as degrees")
         rotated = [*rotated[:4], math.radians(rotated[4])]
     corners = four_corners(annotation.get("segmentation")) or corners_of(rotated)
-    return Found(around(corners), annotation["category_id"], where, [corners], {"rbox": [round(v, 5) for v in rotated]})
+    return Found(
+        around(corners), coco_source.category_of(annotation), where, [corners], {"rbox": [round(v, 5) for v in rotated]}
+    )

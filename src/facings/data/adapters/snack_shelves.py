@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.layout import Check, opened
 from facings.data.adapters.recognition_writer import write_table
 from facings.data.tables import RecognitionRow, RecognitionTable, Role
 from facings.errors import DataError
@@ -39,10 +40,10 @@ CARD = Card(
 )
 
 
-def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
+def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
     """Write what `read_snack_shelves` reads from `source/reid.csv`. The boxes are COCO already (`data=coco`)."""
     table = read_snack_shelves(source / "reid.csv")
-    return write_table(table, source, output, Report(inputs=[source / "reid.csv"]), advance=advance)
+    return write_table(table, source, output, Report(inputs=[source / "reid.csv"]), advance=advance, check=check)
 
 
 def read_snack_shelves(path: Path | str) -> RecognitionTable:
@@ -56,7 +57,7 @@ def read_snack_shelves(path: Path | str) -> RecognitionTable:
         raise DataError(f"{path}: no such table; expected snack_shelves/reid.csv with {', '.join(COLUMNS)}")
     rows: list[RecognitionRow] = []
     faults: list[str] = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with opened(path) as file:
         reader = csv.DictReader(file)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if missing:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
-from facings.data.adapters.layout import required
+from facings.data.adapters.layout import Check, lines_of, required
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
 from facings.errors import DataError
@@ -33,12 +33,12 @@ CARD = Card(
 )
 
 
-def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
+def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
     """Convert both lists. Raises DataError for a missing list, or a line that is not three numbers and a path."""
     train = required(source, "Ebay_train.txt", CARD.title)
     root, report = train.parent, Report()
     trained: set[int] = set()
-    with RecognitionSet(root, output, report, advance=advance) as made:
+    with RecognitionSet(root, output, report, advance=advance, check=check) as made:
         for split in ("train", "test"):
             path = root / f"Ebay_{split}.txt"
             if not path.is_file():
@@ -60,10 +60,10 @@ def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
 
 
 def _entries(path: Path) -> Iterator[tuple[int, int, str]]:
-    for line, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for line, text in lines_of(path):
         parts = text.split(maxsplit=3)
-        if not parts or parts == HEADER:
+        if parts == HEADER:
             continue
-        if len(parts) != 4 or not all(part.isdigit() for part in parts[:3]):
+        if len(parts) != 4 or not all(part.isdecimal() for part in parts[:3]):
             raise DataError(f"{path}, line {line}: {text!r}; expected '{' '.join(HEADER)}'")
         yield line, int(parts[1]), parts[3]

@@ -9,9 +9,9 @@ its upright box, and is a fault.
 from pathlib import Path
 
 from facings.data.adapters import coco_source
-from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.base import RECORD, Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found
-from facings.data.adapters.layout import Check, Pictures, below, pictures_below
+from facings.data.adapters.layout import Check, NamedPictures, Pictures, below
 from facings.data.adapters.quads import around, four_corners
 from facings.errors import DataError
 
@@ -36,15 +36,13 @@ NAMED = {"cross": "test_cross", "origin": "test", "train": "train", "val": "val"
 def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
     """Convert every annotation file below `source`. Raises DataError where none is."""
     report = Report()
-    files = {
-        _split(path): path for path in sorted(source.rglob("*.json"), reverse=True) if _is_annotation(path, output)
-    }
+    files = _files(source, output, report)
     if not files:
         raise DataError(f"{source}: no JSON with images and annotations; expected\n{CARD.layout}")
-    where = {path.name: below(source, path) for path in pictures_below(source)}
+    pictures = NamedPictures(source)
 
     def named(name: str) -> str:
-        return where.get(Path(name).name, name)
+        return (pictures.find(name) or [name])[0]
 
     with CocoSet(output, report, Pictures(source, check), categories={1: "product"}, advance=advance) as made:
         for split, path in sorted(files.items()):
@@ -58,11 +56,26 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
     return report
 
 
-def _is_annotation(path: Path, output: Path) -> bool:
-    if path.name == "prepare.json" or (path.parent == output and path.name.startswith("instances_")):
-        return False
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return file.read(64).lstrip().startswith("{")
+def _files(source: Path, output: Path, report: Report) -> dict[str, Path]:
+    """The annotation files by split; of two that sound alike the second keeps its own name."""
+    found: dict[str, Path] = {}
+    for path in sorted(source.rglob("*.json"), reverse=True):
+        if path.name == RECORD or (path.parent == output and path.name.startswith("instances_")):
+            continue
+        text = path.read_text("utf-8-sig", errors="replace")
+        if not all(f'"{key}"' in text for key in ("images", "annotations")):
+            report.fault("no annotations", f"{below(source, path)}: lacks images or annotations; not read")
+            continue
+        split = _split(path)
+        if split in found:
+            report.fault(
+                "two files of one split", f"{below(source, path)}: {found[split].name} is {split}; read as {path.stem}"
+            )
+            split = path.stem
+        if split in found:
+            raise DataError(f"{path}: {found[split]} has the same name; rename one")
+        found[split] = path
+    return found
 
 
 def _split(path: Path) -> str:

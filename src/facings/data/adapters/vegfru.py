@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
-from facings.data.adapters.layout import locate
+from facings.data.adapters.layout import Check, lines_of, locate
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
 from facings.errors import DataError
@@ -35,7 +35,7 @@ CARD = Card(
 )
 
 
-def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
+def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
     """Convert the halves that are there. Raises DataError where neither is, or for a line that is not `path id`."""
     report = Report()
     lists = {half: locate(source, f"{HALVES[half][0]}_lists/{half}_train.txt") for half in HALVES}
@@ -45,7 +45,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent) -> Report:
     for half in sorted(HALVES.keys() - there.keys()):
         report.fault("missing half", f"{HALVES[half][0]}_lists is not there; no {HALVES[half][1].lower()}s")
     vegetables: set[str] = set()
-    with RecognitionSet(source, output, report, advance=advance) as made:
+    with RecognitionSet(source, output, report, advance=advance, check=check) as made:
         for half, root in there.items():
             _half(made, half, root, vegetables)
     return report
@@ -76,10 +76,8 @@ def _half(made: RecognitionSet, half: str, root: Path, vegetables: set[str]) -> 
 
 
 def _entries(path: Path) -> Iterator[tuple[int, str, int]]:
-    for line, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        if not text.strip():
-            continue
+    for line, text in lines_of(path):
         parts = text.rsplit(maxsplit=1)
-        if len(parts) != 2 or not parts[1].isdigit() or "/" not in parts[0]:
+        if len(parts) != 2 or not parts[1].isdecimal() or "/" not in parts[0]:
             raise DataError(f"{path}, line {line}: {text!r}; expected 'CLASS/PICTURE.jpg id'")
         yield line, parts[0], int(parts[1])

@@ -5,13 +5,13 @@ named train, val, test are splits, else all is `all`. Pixels of VOC count from 1
 `one_based=false` for files whose tool counts from 0.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
-from facings.data.adapters.layout import Check, Pictures, below, locate, pictures_below
+from facings.data.adapters.layout import Check, Pictures, below, lines_of, locate, pictures_below
 from facings.errors import DataError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -51,52 +51,64 @@ def convert_voc(
 ) -> Report:
     """For sets that are laid out so. `fields`: from an object's name to what else its annotation holds."""
     report = Report()
-    files = {path.stem: path for path in sorted(source.rglob("*.xml"))}
+    files = sorted(source.rglob("*.xml"))
     if not files:
         raise DataError(f"{source}: no XML; expected\n{card.layout}")
-    pictures: dict[str, str] = {}
+    pictures: dict[str, list[str]] = {}
     for path in pictures_below(source):
-        pictures.setdefault(path.name, below(source, path))
-        pictures.setdefault(path.stem, below(source, path))
+        for name in {path.name, path.stem}:
+            pictures.setdefault(name, []).append(below(source, path))
     with CocoSet(output, report, Pictures(source, check), advance=advance) as made:
-        for split, stems in _splits(source, files, report).items():
-            texts = (files[stem] for stem in stems)
-            made.write(split, _samples(texts, pictures, report, one_based, fields))
+        for split, texts in _splits(source, files, report).items():
+            made.write(split, _samples(texts, source, pictures, report, one_based, fields))
     return report
 
 
-def _splits(source: Path, files: dict[str, Path], report: Report) -> dict[str, list[str]]:
+def _splits(source: Path, paths: list[Path], report: Report) -> dict[str, list[Path]]:
+    """The XML files of each split: by the lists that name their stems, else by their folders."""
     lists = locate(source, "ImageSets/Main")
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Path]] = {}
     if lists is not None:
+        files: dict[str, Path] = {}
+        for path in paths:
+            if files.setdefault(path.stem, path) != path:
+                report.fault(
+                    "two XML of one name", f"{below(source, path)}: the lists mean {below(source, files[path.stem])}"
+                )
         names = {path.stem for path in lists.glob("*.txt")}
         # trainval repeats train and val; CLASS_train.txt says which pictures hold a class.
         wanted: list[str] = [n for n in ("train", "val", "test") if n in names]
         wanted = wanted or [n for n in ("trainval",) if n in names]
         for name in wanted:
-            text = (lists / f"{name}.txt").read_text("utf-8-sig")
-            entries = [line.strip() for line in text.splitlines() if line.strip()]
+            entries = [line for _, line in lines_of(lists / f"{name}.txt")]
             # A stem may hold spaces; the lists of one class have a 1 or -1 behind it.
             stems = [line if line in files else line.rsplit(None, 1)[0] for line in entries]
             report.inputs.append(lists / f"{name}.txt")
             for stem in [s for s in stems if s not in files]:
                 report.fault("listed without labels", f"{name}.txt: {stem} has no XML; left out")
-            found[name] = [s for s in stems if s in files]
-        listed = {stem for stems in found.values() for stem in stems}
-        for stem in [s for s in files if s not in listed] if wanted else ():
-            report.fault("in no split", f"{files[stem].name}: no list of {lists} names it; left out")
+            found[name] = [files[s] for s in stems if s in files]
+        listed = {path for texts in found.values() for path in texts}
+        for path in [p for p in files.values() if p not in listed] if wanted else ():
+            report.fault("in no split", f"{path.name}: no list of {lists} names it; left out")
         if any(found.values()):
             return found
-    for stem, path in files.items():
+    for path in paths:
         parts = [part.lower() for part in path.relative_to(source).parts[:-1]]
         split = next((part for part in parts if part in KNOWN_SPLITS), "all")
-        found.setdefault("val" if split == "valid" else split, []).append(stem)
+        found.setdefault("val" if split == "valid" else split, []).append(path)
     return found
 
 
+def _nearest(candidates: list[str], xml: Path) -> str | None:
+    """Of pictures of one name the one whose folders are most like the XML's: two splits may number their pictures alike."""
+    folders = set(xml.parts[:-1])
+    return max(candidates, key=lambda name: len(folders & set(name.split("/")[:-1])), default=None)
+
+
 def _samples(
-    files: Iterator[Path],
-    pictures: dict[str, str],
+    files: Iterable[Path],
+    source: Path,
+    pictures: dict[str, list[str]],
     report: Report,
     one_based: bool,
     fields: Callable[[str], dict[str, object] | None],
@@ -108,7 +120,8 @@ def _samples(
             report.fault("unreadable XML", f"{path.name}: {fault}; left out")
             continue
         stated_name = Path((root.findtext("filename") or "").strip().replace("\\", "/")).name
-        name = pictures.get(stated_name) or pictures.get(path.stem)
+        candidates = pictures.get(stated_name) or pictures.get(path.stem, [])
+        name = _nearest(candidates, path.relative_to(source))
         if stated_name and stated_name not in pictures and name:
             report.fault("misnamed picture", f"{path.name} names {stated_name}, which is not there; {name} is used")
         size = [(root.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]

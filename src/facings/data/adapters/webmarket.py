@@ -13,7 +13,7 @@ from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
-from facings.data.adapters.layout import Check, Pictures, below, pictures_below
+from facings.data.adapters.layout import Check, NamedPictures, Pictures, opened
 from facings.errors import DataError
 
 COLUMNS = ("image_name", "x1", "y1", "x2", "y2", "class")
@@ -40,14 +40,11 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
     tables = [path for path in sorted(source.rglob("*.csv")) if _is_table(path)]
     if not tables:
         raise DataError(f"{source}: no CSV that starts with {','.join(COLUMNS)}; expected\n{CARD.layout}")
-    where: dict[str, str] = {}
-    for path in pictures_below(source):
-        if where.setdefault(path.name, below(source, path)) != below(source, path):
-            report.fault("two pictures of one name", f"{below(source, path)}; {where[path.name]} is used")
+    pictures = NamedPictures(source)
     with CocoSet(output, report, Pictures(source, check), categories={1: "object"}, advance=advance) as made:
         for path in tables:
             report.inputs.append(path)
-            made.write("all", _samples(path, where))
+            made.write("all", _samples(path, pictures, report))
     return report
 
 
@@ -56,8 +53,8 @@ def _is_table(path: Path) -> bool:
         return file.readline().strip().split(",")[:6] == list(COLUMNS)
 
 
-def _samples(path: Path, where: dict[str, str]) -> Iterator[Sample]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
+def _samples(path: Path, pictures: NamedPictures, report: Report) -> Iterator[Sample]:
+    with opened(path) as file:
         rows = ((number, row) for number, row in enumerate(csv.reader(file), start=1) if row and number > 1)
         for name, group in groupby(rows, key=lambda entry: entry[1][0]):
             objects: list[Found] = []
@@ -65,4 +62,7 @@ def _samples(path: Path, where: dict[str, str]) -> Iterator[Sample]:
                 if len(row) < 6:
                     raise DataError(f"{path}, line {number}: {len(row)} fields; expected {','.join(COLUMNS)}")
                 objects.append(Found(row[1:5], row[5], f"{path.name}, line {number}"))
-            yield Sample(where.get(Path(name).name, name), objects)
+            found = pictures.find(name) or [name]
+            if len(found) > 1:
+                report.fault("two pictures of one name", f"{name} is {' or '.join(found[:3])}; the first is used")
+            yield Sample(found[0], objects)

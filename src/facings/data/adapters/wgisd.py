@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
-from facings.data.adapters.layout import Check, Pictures, required
+from facings.data.adapters.layout import SUFFIXES, Check, Pictures, lines_of, required
 from facings.errors import DataError
 from facings.masks import CropMask, to_rle
 
@@ -60,19 +60,20 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
                 report.fault("missing split", f"{path.name} is not there; no {split}")
                 continue
             report.inputs.append(path)
-            stems = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+            stems = [line for _, line in lines_of(path)]
             made.write(split, _samples(stems, root / "data", judge, report))
     return report
 
 
 def _samples(stems: list[str], folder: Path, judge: Pictures, report: Report) -> Iterator[Sample]:
+    there = {p.stem: p.name for p in folder.iterdir() if p.suffix.lower() in SUFFIXES} if folder.is_dir() else {}
     for stem in stems:
-        name, text = f"{stem}.jpg", folder / f"{stem}.txt"
+        name, text = there.get(stem, f"{stem}.jpg"), folder / f"{stem}.txt"
         size, _ = judge.size(name)
         if not text.is_file():
             report.fault("missing labels", f"{stem}.txt is not there; the picture has no objects")
-        lines = text.read_text("utf-8").splitlines() if text.is_file() and size is not None else []
-        rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
+        labelled = text.is_file() and size is not None
+        rows = [(number, line.split()) for number, line in (lines_of(text) if labelled else [])]
         masks = _masks(folder / f"{stem}.npz", size, len(rows), report) if size is not None else None
         objects = []
         for index, (number, row) in enumerate(rows):

@@ -8,10 +8,11 @@ labels has no objects.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
-from facings.data.adapters.layout import Check, Pictures, pictures_below
+from facings.data.adapters.layout import Check, Pictures, below, lines_of, opened, pictures_below
 from facings.data.adapters.quads import around
 from facings.errors import DataError
 
@@ -41,36 +42,44 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
     with CocoSet(output, report, judge, categories=categories, advance=advance) as made:
         for split, pictures in splits.items():
             made.write(split, _samples(pictures, source, judge, names, report))
+    for text in _orphans([picture for pictures in splits.values() for picture in pictures]):
+        report.fault("labels without picture", f"{below(source.absolute(), text.absolute())}: left out")
     return report
 
 
 def _description(source: Path, report: Report) -> tuple[dict[int, str], dict[str, list[Path]]]:
     """Class names by number, and the pictures of each split."""
     described = sorted([*source.glob("*.yaml"), *source.glob("*.yml"), *source.glob("*/data.yaml")])
+    # Trainings leave their settings beside: data.yaml first, then whatever names classes.
+    described = (
+        [p for p in described if p.stem == "data"]
+        or [p for p in described if "names" in (_content(p) or {})]
+        or described
+    )
     if described:
         report.inputs.append(described[0])
         return _from_yaml(described[0], source, report)
     images = source / "images"
     if not images.is_dir():
         raise DataError(f"{source}: neither data.yaml nor a folder images; expected\n{CARD.layout}")
-    names = source / "classes.txt"
-    lines = names.read_text("utf-8-sig").splitlines() if names.is_file() else []
+    names, lines = source / "classes.txt", []
+    if names.is_file():
+        with opened(names) as file:
+            lines = file.read().splitlines()
     folders = {split: images / split for split in SPLITS if (images / split).is_dir()} or {"all": images}
     splits = {"val" if s == "valid" else s: list(pictures_below(folder)) for s, folder in folders.items()}
     return {number: line.strip() for number, line in enumerate(lines) if line.strip()}, splits
 
 
 def _from_yaml(path: Path, source: Path, report: Report) -> tuple[dict[int, str], dict[str, list[Path]]]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text("utf-8-sig"))
-    except yaml.YAMLError as fault:
-        raise DataError(f"{path}: not YAML ({' '.join(str(fault).split())[:120]})") from fault
-    if not isinstance(content, dict) or not isinstance(content.get("names"), list | dict):
+    content = _content(path)
+    given = None if content is None else content.get("names")
+    if content is None or not isinstance(given, list | dict):
         raise DataError(f"{path}: lacks 'names'; expected a list of class names, or number: name")
-    given = content["names"]
-    names = {int(k): str(v) for k, v in (given.items() if isinstance(given, dict) else enumerate(given))}
+    numbered = dict(given.items() if isinstance(given, dict) else enumerate(given))
+    if not all(str(number).isdecimal() for number in numbered):
+        raise DataError(f"{path}: 'names' has the keys {list(numbered)[:5]}; expected class numbers from 0")
+    names = {int(number): str(name) for number, name in numbered.items()}
     home = Path(str(content.get("path") or "."))
     roots = [path.parent / home, path.parent, source]
     splits: dict[str, list[Path]] = {}
@@ -87,6 +96,18 @@ def _from_yaml(path: Path, source: Path, report: Report) -> tuple[dict[int, str]
     return names, splits
 
 
+def _content(path: Path) -> dict[str, Any] | None:
+    """What a YAML holds, None where it is no mapping. Raises DataError where it is no YAML."""
+    import yaml
+
+    try:
+        with opened(path) as file:
+            content = yaml.safe_load(file)
+    except yaml.YAMLError as fault:
+        raise DataError(f"{path}: not YAML ({' '.join(str(fault).split())[:120]})") from fault
+    return content if isinstance(content, dict) else None
+
+
 def _pictures(entry: str, roots: list[Path], path: Path, source: Path, report: Report) -> list[Path]:
     # Exports of Roboflow say ../train/images, which lies beside the YAML.
     for root in roots:
@@ -94,12 +115,10 @@ def _pictures(entry: str, roots: list[Path], path: Path, source: Path, report: R
             if candidate.is_dir():
                 return list(pictures_below(candidate))
             if candidate.is_file():
-                lines = [line.strip() for line in candidate.read_text("utf-8-sig").splitlines() if line.strip()]
-                listed = [
+                return [
                     next((r / n for r in (source, *roots, candidate.parent) if (r / n).is_file()), source / n)
-                    for n in lines
+                    for _, n in lines_of(candidate)
                 ]
-                return listed
     report.fault("missing split", f"{path.name}: {entry} is neither a folder nor a list; left out")
     return []
 
@@ -121,39 +140,54 @@ def _samples(
 
 def _labels(picture: Path) -> Path | None:
     """`…/labels/x.txt` of `…/images/x.jpg`, else the text beside it; None where there is none."""
-    parts = list(picture.parts)
-    places = [i for i, part in enumerate(parts[:-1]) if part == "images"]
-    beside = picture.with_suffix(".txt")
-    if places:
-        parts[places[-1]] = "labels"
-        moved = Path(*parts).with_suffix(".txt")
-        beside = moved if moved.is_file() else beside
-    return beside if beside.is_file() else None
+    for folder in (_label_folder(picture.parent), picture.parent):
+        if folder is not None and (folder / f"{picture.stem}.txt").is_file():
+            return folder / f"{picture.stem}.txt"
+    return None
+
+
+def _label_folder(pictures: Path) -> Path | None:
+    """`…/labels/…` of `…/images/…`; None for a folder that is not below one called images."""
+    parts = list(pictures.parts)
+    places = [i for i, part in enumerate(parts) if part == "images"]
+    if not places:
+        return None
+    parts[places[-1]] = "labels"
+    return Path(*parts)
+
+
+def _orphans(pictures: list[Path]) -> Iterator[Path]:
+    """Labels whose picture is not there, of the folders that the pictures' labels lie in."""
+    for folder in sorted({picture.parent for picture in pictures}):
+        labels = _label_folder(folder)
+        if labels is None or not labels.is_dir() or not folder.is_dir():
+            continue
+        stems = {p.stem for p in folder.iterdir()}
+        yield from (
+            text for text in sorted(labels.glob("*.txt")) if text.stem not in stems and text.name != "classes.txt"
+        )
 
 
 def _objects(path: Path, size: tuple[int, int], names: dict[int, str]) -> Iterator[Found]:
     width, height = size
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            label, values = _numbers(line.split(), path, number)
-            # A class without a name is one that the set does not define, where it defines any.
-            category: int | str = label + 1 if names else f"class {label}"
-            where, outline, box = f"{path.name}, line {number}", None, values
-            if len(values) == 4:
-                x, y, w, h = values
-                box = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
-            else:
-                points = [v * (height if i % 2 else width) for i, v in enumerate(values)]
-                box, outline = around(points), [[round(v, 3) for v in points]]
-            yield Found(box, category, where, outline)
+    for number, line in lines_of(path):
+        label, values = _numbers(line.split(), path, number)
+        # A class without a name is one that the set does not define, where it defines any.
+        category: int | str = label + 1 if names else f"class {label}"
+        where, outline, box = f"{path.name}, line {number}", None, values
+        if len(values) == 4:
+            x, y, w, h = values
+            box = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
+        else:
+            points = [v * (height if i % 2 else width) for i, v in enumerate(values)]
+            box, outline = around(points), [[round(v, 3) for v in points]]
+        yield Found(box, category, where, outline)
 
 
 def _numbers(words: list[str], path: Path, number: int) -> tuple[int, list[float]]:
     try:
         label, values = int(float(words[0])), [float(word) for word in words[1:]]
-    except ValueError:
+    except (ValueError, OverflowError):
         label, values = -1, []
     if label < 0 or not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
         shown = " ".join(words)
