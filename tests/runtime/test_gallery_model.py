@@ -9,21 +9,26 @@ import pytest
 from facings.errors import GalleryError
 from facings.runtime.gallery import Change, Gallery, non_mated_scores
 from facings.runtime.gallery_content import Content, changed, fresh
+from facings.runtime.gallery_crops import keep_crop
 from tests.runtime.gallery_parts import unit_rows
 
 DIMENSION = 4
+PICTURES = [
+    keep_crop(np.full((4, 4, 3), shade, np.uint8), np.array([1, 1, 3, 3], np.float32), 0.0) for shade in range(20)
+]
 OPERATIONS = ("add", "add", "add", "replace", "retire", "restore", "remove")
 
 
 @dataclass
 class Model:
-    """Product → views, in the order of enrolment; and which are retired."""
+    """Product → views, in the order of enrolment; which are retired; and the names of the crops that are kept of each."""
 
     views: dict[str, np.ndarray]
     retired: set[str] = field(default_factory=set)
+    crops: dict[str, list[str]] = field(default_factory=dict)
 
     def copy(self) -> "Model":
-        return Model(dict(self.views), set(self.retired))
+        return Model(dict(self.views), set(self.retired), {name: list(own) for name, own in self.crops.items()})
 
     def take(self, change: Change) -> bool:
         """Do it, or say that it cannot be done."""
@@ -34,11 +39,13 @@ class Model:
                 return False
             old = [self.views[name]] if name in self.views else []
             self.views[name] = np.concatenate([*old, vectors])
+            self.crops.setdefault(name, []).extend(crop.sha256 for crop in change.crops)
             return True
         if name not in self.views:
             return False
         if operation == "replace":
             self.views[name] = vectors
+            self.crops[name] = [crop.sha256 for crop in change.crops]
         elif operation == "restore":
             if name not in self.retired:
                 return False
@@ -51,6 +58,7 @@ class Model:
             if answered == [name]:
                 return False
             del self.views[name]
+            self.crops.pop(name, None)
             self.retired.discard(name)
         return True
 
@@ -61,7 +69,9 @@ def random_changes(rng: np.random.Generator) -> list[Change]:
     for _ in range(count):
         operation = OPERATIONS[rng.integers(len(OPERATIONS))]
         vectors = unit_rows(rng, int(rng.integers(1, 5)), DIMENSION) if operation in ("add", "replace") else None
-        made.append(Change(operation, f"p{rng.integers(12)}", vectors))
+        kept = 0 if vectors is None else int(rng.integers(0, len(vectors) + 1))
+        crops = [PICTURES[number] for number in rng.integers(len(PICTURES), size=kept)]
+        made.append(Change(operation, f"p{rng.integers(12)}", vectors, crops=crops))
     return made
 
 
@@ -72,6 +82,8 @@ def agree(content: Content, model: Model) -> None:
         np.testing.assert_array_equal(content.views_of(name), views)
     for number, name in enumerate(content.active_items):
         np.testing.assert_array_equal(content.active_vectors[content.active_owner == number], model.views[name])
+    kept = {name: [crop.sha256 for crop in own] for name, own in content.crops.items()}
+    assert kept == {name: own for name, own in model.crops.items() if own}
     content.check("the random gallery")
     assert sum(content.owner.array < 0) <= len(content.owner.array) // 2
 
