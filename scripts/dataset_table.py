@@ -69,6 +69,8 @@ def table(cards: Sequence[Card], prepared: set[str]) -> str:
 
 def command(card: Card, prepared: set[str]) -> str:
     """What makes the set usable once it lies on disk."""
+    if card.downloads:
+        return f"`python scripts/fetch_dataset.py {card.name}`, `facings prepare dataset={card.name}`"
     if card.name in prepared:
         return f"`facings prepare dataset={card.name} source=FOLDER`"
     if card.get.startswith("`"):

@@ -61,13 +61,18 @@ def test_augment_shows_what_training_sees(tiny_data: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "form, file", [("yolo", "data.yaml"), ("voc", "ImageSets"), ("coco", "annotations/instances_val.json")]
+    "form, file",
+    [
+        ("yolo", "data.yaml"),
+        ("voc", "ImageSets"),
+        ("coco", "annotations/instances_val.json"),
+        ("datumaro", "annotations/val.json"),
+        ("fiftyone", "val/labels.json"),
+    ],
 )
 def test_export_writes_a_format(form: str, file: str, home: Path, tmp_path: Path) -> None:
-    # The synthetic splits number their frames alike; VOC wants every name once, so one split is written.
-    home = home / "sound"
-    source = ["--annotations", str(home / "instances_val.json"), "--images", str(home / "images" / "val")]
-    words = ["data", "export", *source, "--format", form, "--pictures", "none"]
+    # The synthetic splits number their frames alike: VOC, which has one folder for all, must tell them apart.
+    words = ["data", "export", "sound", "--data-dir", str(home), "--format", form, "--pictures", "none"]
     assert main([*words, "--output", str(tmp_path / form)]) == 0
     assert (tmp_path / form / file).exists()
 

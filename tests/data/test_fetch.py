@@ -1,17 +1,23 @@
 """Fetching from a server on this machine that breaks off, changes its file, or knows no ranges."""
 
+import dataclasses
 import hashlib
 import importlib.util
+import io
+import json
 import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
+from facings.data.adapters.base import Download
+from facings.data.adapters.cards import every_card
 from facings.data.fetch import fetch, unpack
 from facings.errors import DataError
 
@@ -172,12 +178,50 @@ def test_archives_are_unpacked_and_none_leaves_its_folder(tmp_path: Path) -> Non
     assert not (tmp_path / "escaped.txt").exists()
 
 
-def test_the_script_fetches_and_explains(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def program() -> ModuleType:
     path = Path(__file__).resolve().parents[2] / "scripts" / "fetch_dataset.py"
     spec = importlib.util.spec_from_file_location("fetch_dataset", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_a_known_set_is_fetched_unpacked_and_held_to_its_sum(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, folder = program(), tmp_path / "set"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("set/a.txt", "a" * 1000)
+    shop.content, shop.breaks = buffer.getvalue(), 1
+    card = dataclasses.replace(every_card()["fruits360"], downloads=(Download(shop.url),))
+    module.fetch_set(card, folder, 3)
+    assert (folder / "set" / "a.txt").is_file()
+    digest = hashlib.sha256(shop.content).hexdigest()
+    assert json.loads((folder / "checksums.json").read_text()) == {shop.url: digest}
+    assert card.licence in capsys.readouterr().out
+    # Another file under the same address is not taken for this one.
+    (folder / "set.zip").unlink()
+    shop.content, shop.etag = CONTENT, '"two"'
+    with pytest.raises(DataError, match=f"expected {digest}"):
+        module.fetch_set(card, folder, 3)
+    assert module.main(["rp2k", str(folder)]) == 2
+    assert "to get it: www.pinlandata.com" in capsys.readouterr().err
+
+
+def test_addresses_on_the_cards_are_files_and_their_sums_are_sums() -> None:
+    downloads = [download for card in every_card().values() for download in card.downloads]
+    assert len(downloads) >= 8 and any(download.sha256 for download in downloads)
+    for download in downloads:
+        assert download.url.startswith(("http://", "https://")) and program().file_name(download.url).endswith(
+            (".zip", ".gz")
+        )
+        assert download.sha256 is None or len(bytes.fromhex(download.sha256)) == 32
+
+
+def test_the_script_fetches_and_explains(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = program()
     assert module.main([shop.url, str(tmp_path), "--sha256", SHA]) == 0
     assert f"sha256 {SHA}" in capsys.readouterr().out
     assert module.main([shop.url, str(tmp_path), "--unpack"]) == 2

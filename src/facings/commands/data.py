@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from facings.files import atomic_write
 # What a writer of another format cannot make sense of.
 UNWRITABLE = ("image-id-repeated", "category-id-repeated", "id-not-whole", "image-unknown", "category-unknown", "categories-differ",
               "box-malformed", "file-listed-twice")  # fmt: skip
+# Modules of `data/formats`, each with a function `write_NAME`.
+FORMATS = ("coco", "yolo", "voc", "datumaro", "fiftyone")
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
@@ -60,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     augment.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for facings train; output=FILE.jpg")
     export = actions.add_parser("export", help="write a detection set in another format, with its pictures")
     _add_source(export)
-    export.add_argument("--format", choices=["yolo", "voc", "coco"], required=True)
+    export.add_argument("--format", choices=[*FORMATS], required=True)
     export.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     export.add_argument(
         "--pictures", choices=["copy", "link", "none"], default="copy", help="what becomes of the pictures"
@@ -225,9 +228,7 @@ def _augment(words: list[str]) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     """Write the splits in a format; a set whose boxes cannot be said in it is refused first."""
-    from facings.data.formats.coco import write_coco
     from facings.data.formats.instances import Split
-    from facings.data.formats.voc import write_voc
     from facings.data.formats.yolo import write_yolo
 
     dataset = _source(options)
@@ -246,7 +247,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.format == "yolo":
         written = write_yolo(splits, options.output, copy=options.pictures, polygons=options.polygons)
     else:
-        write = write_voc if options.format == "voc" else write_coco
+        write = getattr(import_module(f"facings.data.formats.{options.format}"), f"write_{options.format}")
         written = write(splits, options.output, copy=options.pictures)
     sys.stdout.write(f"{len(written)} files: {options.output}\n")
     return 0

@@ -1,6 +1,7 @@
 """COCO out to another format and in again keeps every box to the rounding of that format."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from PIL import Image
 from facings.data.adapters import coco, voc, yolo
 from facings.data.adapters.base import prepare
 from facings.data.formats.coco import write_coco
+from facings.data.formats.datumaro import write_datumaro
+from facings.data.formats.fiftyone import write_fiftyone
 from facings.data.formats.instances import Split
 from facings.data.formats.voc import write_voc
 from facings.data.formats.yolo import write_yolo
@@ -69,6 +72,56 @@ def test_every_box_comes_back(table: Split, tmp_path: Path, write: Any, adapter:
         if expected:
             assert np.abs(np.subtract([b for _, b in after[stem]], [b for _, b in expected])).max() <= tolerance
     assert set(report.fault_counts) <= {"empty class"}
+
+
+def test_datumaro_and_fiftyone_hold_every_box(table: Split, tmp_path: Path) -> None:
+    """As their documentation has it; boxes in pixels there, in shares of the sides here."""
+    before = objects(table.annotations)
+    (path,) = write_datumaro({"train": table}, tmp_path / "datumaro")
+    content = json.loads(path.read_text())
+    names = [label["name"] for label in content["categories"]["label"]["labels"]]
+    assert names == list(NAMES.values())
+    for item in content["items"]:
+        assert (tmp_path / "datumaro" / "images" / "train" / item["image"]["path"]).is_file()
+        found = [(names[a["label_id"]], a["bbox"]) for a in item["annotations"] if a["type"] == "bbox"]
+        made = [(name, [x, y, x + w, y + h]) for name, (x, y, w, h) in found]
+        assert made == before[item["id"].removeprefix("train_")]
+    polygons = [a for item in content["items"] for a in item["annotations"] if a["type"] == "polygon"]
+    assert [a["points"] for a in polygons] == [[10, 20, 60, 25, 30, 50]] and polygons[0]["group"] == 1
+
+    (path,) = write_fiftyone({"train": table}, tmp_path / "fiftyone")
+    content = json.loads(path.read_text())
+    sizes = {
+        Path(i["file_name"]).stem: (i["width"], i["height"])
+        for i in json.loads(table.annotations.read_text())["images"]
+    }
+    assert content["classes"] == list(NAMES.values())
+    for stem, labels in content["labels"].items():
+        assert (tmp_path / "fiftyone" / "train" / "data" / f"{stem}.png").is_file()
+        width, height = sizes[stem.removeprefix("train_")]
+        boxes = np.array([entry["bounding_box"] for entry in labels]).reshape(-1, 4) * (width, height, width, height)
+        boxes[:, 2:] += boxes[:, :2]
+        expected = before[stem.removeprefix("train_")]
+        assert [entry["label"] for entry in labels] == [name for name, _ in expected]
+        assert np.allclose(boxes, np.reshape([box for _, box in expected], (-1, 4)), atol=1e-6)
+
+
+@pytest.mark.parametrize("write, adapter", [(write_coco, coco), (write_yolo, yolo), (write_voc, voc)])
+def test_pictures_of_one_name_keep_their_own_boxes(table: Split, tmp_path: Path, write: Any, adapter: Any) -> None:
+    """Two splits with the same names, and two pictures that differ in their ending alone."""
+    content = json.loads(table.annotations.read_text())
+    folder = table.images / "train"
+    Image.open(folder / "p 2.png").convert("RGB").save(folder / "p 1.jpg")
+    content["images"][2]["file_name"] = "train/p 1.jpg"
+    table.annotations.write_text(json.dumps(content))
+    write({"train": table, "val": table}, tmp_path / "there")
+    report = prepare(adapter.convert, adapter.CARD, tmp_path / "there", tmp_path / "back")
+    assert report.images == {"train": 3, "val": 3} and report.objects == {"train": 80, "val": 80}
+    for split in ("train", "val"):
+        made = json.loads((tmp_path / "back" / f"instances_{split}.json").read_text())
+        held = {i["id"]: (i["width"], i["height"]) for i in made["images"]}
+        counts = Counter(held[a["image_id"]] for a in made["annotations"])
+        assert counts == {(333, 777): 40, (1921, 1081): 40}
 
 
 def test_polygons_through_yolo(table: Split, tmp_path: Path) -> None:

@@ -25,12 +25,22 @@ RECORD = "prepare.json"
 
 
 @dataclass(frozen=True)
+class Download:
+    """One file of a set. `sha256`: as published, None where the source publishes none: then the first fetch writes it down."""
+
+    url: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
 class Card:
     """What a dataset is, as its authors say it. The table of data/README.md is made of these.
 
     `name`: folder below `paths.data_dir` and name of the Hydra option. `commercial`: whether a model trained on it may be
     sold. `images`, `objects`, `classes`: in words or numbers, by split ("8219 / 588 / 2936"). `get`: the exact steps.
-    `layout`: what lies on disk, several lines. `faults`: those that are known. `source`: paper, authors.
+    `layout`: what lies on disk, several lines. `faults`: those that are known. `source`: paper, authors. `downloads`: what
+    `scripts/fetch_dataset.py NAME` fetches, where the source lets anyone. `stated`: figures that the authors write and the files
+    may not hold: `SPLIT` (pictures), `coarse` and `fine` (classes of a recognition table).
     """
 
     name: str
@@ -45,6 +55,8 @@ class Card:
     layout: str
     faults: tuple[str, ...]
     source: str
+    downloads: tuple["Download", ...] = ()
+    stated: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -65,7 +77,8 @@ class Report:
     outputs: list[Path] = field(default_factory=list)
 
     def fault(self, kind: str, message: str) -> None:
-        """Note one: `kind` in a few words that are the same for all of its kind, `message` with file, line, and what was done."""
+        """Note one: `kind` in a few words that are the same for all of its kind, `message` with file, line, "
+        "and what was done."""
         self.fault_counts[kind] += 1
         if len(self.faults) < KEPT_FAULTS:
             self.faults.append(f"{kind}: {message}")

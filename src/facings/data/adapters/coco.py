@@ -30,7 +30,8 @@ KEYS = ('"images"', '"annotations"', '"categories"')
 
 
 def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
-    """Convert every annotation file below `source`. Raises DataError where none is, or where files define a class differently."""
+    """Convert every annotation file below `source`. Raises DataError where none is, or where files define a "
+    "class differently."""
     report = Report()
     files = _files(source, output)
     if not files:

@@ -28,7 +28,9 @@ CARD = Card(
     images="4380 / 3600, with those without labels 21000 in all",
     objects="6900 / 15654",
     classes="60",
-    get="register on MVTec's page of the dataset; unpack d2s_images_v1 and d2s_annotations_v1.1 into one folder",
+    get="fill in the form on www.mvtec.com/company/research/datasets/mvtec-d2s; unpack d2s_images_v1.tar.xz into "
+    "d2s_images_v1 and "
+    "d2s_annotations_v1.1.tar.xz into d2s_annotations_v1.1, side by side",
     layout="d2s_images_v1/images/*.jpg\nd2s_annotations_v1.1/annotations/D2S_{" + ",".join(SPLITS.values()) + "}.json",
     faults=("test has no public labels", "augmented is made of cut-outs of training: do not mix it into validation"),
     source="Follmann et al.: MVTec D2S: Densely Segmented Supermarket Dataset, ECCV 2018",

@@ -8,7 +8,7 @@ classid.txt of one copy may differ, so an entry is found by either name, and the
 from collections.abc import Iterator
 from pathlib import Path
 
-from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.base import Advance, Card, Download, Report, silent
 from facings.data.adapters.layout import Check, lines_of, locate, required
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
@@ -25,11 +25,18 @@ CARD = Card(
     images="about 5,000, in five folds",
     objects="one class a picture",
     classes="25",
-    get="freiburg_groceries_dataset.tar.gz from the authors' page (University of Freiburg), unpacked beside the splits/ and "
-    "classid.txt of its repository freiburg_groceries_dataset; python scripts/fetch_dataset.py URL FOLDER --unpack",
+    get="`python scripts/fetch_dataset.py freiburg` (the pictures from the University of Freiburg, splits and "
+    "classid.txt from the "
+    "repository PhilJd/freiburg_groceries_dataset)",
     layout="images/CLASS/CLASS0000.png\nsplits/{train,test}{0-4}.txt   BEANS/BEANS0008.png 15\nclassid.txt   NAME id",
     faults=("class 24 is TUNA or FISH by version", "labels are a picture's, not a product's: 25 kinds of goods"),
     source="Jund, Abdo, Eitel, Burgard: The Freiburg Groceries Dataset, 2016 (arXiv 1611.05799)",
+    downloads=(
+        Download(
+            "http://aisdatasets.informatik.uni-freiburg.de/freiburg_groceries_dataset/freiburg_groceries_dataset.tar.gz"
+        ),
+        Download("https://github.com/PhilJd/freiburg_groceries_dataset/archive/refs/heads/master.zip"),
+    ),
 )
 
 

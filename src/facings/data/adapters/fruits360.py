@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.base import Advance, Card, Download, Report, silent
 from facings.data.adapters.layout import Check, locate, pictures_below
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.errors import DataError
@@ -26,8 +26,9 @@ CARD = Card(
     images="94,110 in the version with 141 classes; grows with each version",
     objects="one a picture",
     classes="141 in that version",
-    get="a release of the authors' repository (fruits-360, branch 100x100), unpacked; "
-    "python scripts/fetch_dataset.py URL FOLDER --unpack",
+    get="`python scripts/fetch_dataset.py fruits360` (the authors' repository fruits-360/fruits-360-100x100, as "
+    "it is today: classes "
+    "grow with each version)",
     layout="Training/CLASS/[r_|r2_|…]INDEX_100.jpg\nTest/CLASS/…",
     faults=(
         "the authors' split puts neighbouring frames of one turn of one fruit into training and test",
@@ -35,6 +36,7 @@ CARD = Card(
         "white background, 100 x 100 pixels",
     ),
     source="Mureşan, Oltean: Fruit recognition from images using deep learning, 2018",
+    downloads=(Download("https://github.com/fruits-360/fruits-360-100x100/archive/refs/heads/main.zip"),),
 )
 
 

@@ -8,8 +8,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from facings.data.adapters.base import Advance, Card, Report, silent
-from facings.data.adapters.layout import Check, lines_of, opened
+from facings.data.adapters.base import Advance, Card, Download, Report, silent
+from facings.data.adapters.layout import Check, lines_of, locate, opened
 from facings.data.adapters.recognition_writer import write_table
 from facings.data.tables import RecognitionRow, RecognitionTable
 from facings.errors import DataError
@@ -24,7 +24,7 @@ CARD = Card(
     images="2640 / 296 / 2485, and 81 packshots",
     objects="one class a picture",
     classes="81 fine, 43 coarse",
-    get="copy the repository GroceryStoreDataset of its first author (checked at commit fc80ba9)",
+    get="`python scripts/fetch_dataset.py grocery_store` (the repository of its first author at commit fc80ba9)",
     layout="dataset/{train,val,test}.txt   path, fine id, coarse id\ndataset/classes.csv\ndataset/{train,val,test}/…   the photos\n"
     "dataset/iconic-images-and-descriptions/…",
     faults=(
@@ -33,6 +33,8 @@ CARD = Card(
         "labels are a photo's; neighbours are often in the picture",
     ),
     source="Klasson, Zhang, Kjellström: A Hierarchical Grocery Store Image Dataset with Visual and Semantic Labels, WACV 2019",
+    downloads=(Download("https://github.com/marcusklasson/GroceryStoreDataset/archive/fc80ba9.zip"),),
+    stated={"train": 2640, "val": 292, "test": 2485, "fine": 81, "coarse": 42},
 )
 
 
@@ -54,7 +56,9 @@ def read_grocery_store(folder: Path | str) -> RecognitionTable:
     that a list names but the folder lacks are faults of the table; a split without any picture is an error.
     """
     folder = Path(folder)
-    root = folder / "dataset" if (folder / "dataset").is_dir() else folder
+    # Unpacked from the repository's archive, all of it lies a folder deeper.
+    found = locate(folder, "dataset/classes.csv")
+    root = folder if found is None else found.parent
     if not (root / "classes.csv").is_file():
         raise DataError(
             f"{root}/classes.csv: not found; expected the Grocery Store Dataset's own layout (see data/README.md), "

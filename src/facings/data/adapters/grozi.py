@@ -28,7 +28,8 @@ CARD = Card(
     images="84 / 19 / 84 (train / val-old-cl / val-new-cl, some in two) of 680 shelf photos",
     objects="8921",
     classes="1063 with boxes of 3235",
-    get="download grozi.zip as the README of the repository aosokin/os2d says; unpack it",
+    get="grozi.zip, Google Drive file 1Fx9lvmjthe3aOqjvKc6MJpMuLF22I1Hp (named in the README of the repository "
+    "aosokin/os2d); unpack it",
     layout="classes/grozi.csv   imageid,classid,gtbboxid,difficult,lx,ty,rx,by,split\nsrc/3264/IMAGEID.jpg\n"
     "classes/images/CLASSID.jpg   packshots",
     faults=("the original holds misnamed files and files that are no images", "the unit of boxes is not stated"),

@@ -79,7 +79,8 @@ def is_file(path: Path) -> bool:
 
 
 class NamedPictures:
-    """Pictures in any folder below `root`, by their last name, or where no file has it by one that differs in case or ending."""
+    """Pictures in any folder below `root`, by their last name, or where no file has it by one that differs "
+    "in case or ending."""
 
     def __init__(self, root: Path) -> None:
         self._names: dict[str, list[str]] = {}

@@ -23,8 +23,7 @@ CARD = Card(
     images="34022 / 16372 (train / test)",
     objects="about 1.9 million",
     classes="140",
-    get="download the four archives named on the authors' page (isrc.iscas.ac.cn/gitlab/research/locount-dataset); unpack them "
-    "side by side",
+    get="follow the links on isrc.iscas.ac.cn/gitlab/research/locount-dataset to its four archives; unpack them side by side",
     layout="Locount_Images{Train,Test}/*.jpg (may be nested twice)\nLocount_GtTxts{Train,Test}/*.txt   x1,y1,x2,y2,ClassName,count",
     faults=(
         "class names hold spaces and commas",

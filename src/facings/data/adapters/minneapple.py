@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.base import Advance, Card, Download, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
 from facings.data.adapters.layout import Check, Pictures, below, locate, pictures_below
 from facings.errors import DataError
@@ -27,10 +27,11 @@ CARD = Card(
     images="670 (331 of test without public labels)",
     objects="41325 in all",
     classes="1",
-    get="download detection.tar.gz from the Data Repository of the University of Minnesota (doi 10.13020/8ecp-3r13); unpack it",
+    get="`python scripts/fetch_dataset.py minneapple` (Data Repository of the University of Minnesota, doi 10.13020/8ecp-3r13)",
     layout="detection/train/images/*.png, detection/train/masks/*.png   pixel value = number of the apple\ndetection/test/images",
     faults=("test has no public masks", "masks may be as small as a pixel"),
     source="Häni, Roy, Isler: MinneApple, IEEE Robotics and Automation Letters 5, 2020",
+    downloads=(Download("https://conservancy.umn.edu/bitstream/handle/11299/206575/detection.tar.gz"),),
 )
 
 

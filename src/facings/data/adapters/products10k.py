@@ -24,7 +24,8 @@ CARD = Card(
     images="about 150,000 in train and test together",
     objects="one a picture",
     classes="about 10,000 products",
-    get="from the authors' page (Products-10K): train.zip, test.zip, train.csv and test_kaggletest.csv, into one folder",
+    get="products-10k.github.io/challenge.html#downloads: train.zip, test.zip, train.csv and test_kaggletest.csv, "
+    "into one folder",
     layout="train/*.jpg\ntest/*.jpg\ntrain.csv             name,class,group\ntest_kaggletest.csv   name,class,Usage",
     faults=(
         "the test list has no group",

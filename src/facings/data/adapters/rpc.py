@@ -23,8 +23,8 @@ CARD = Card(
     images="53739 / 6000 / 24000",
     objects="53739 / 73602 / 294333",
     classes="200 (17 coarse)",
-    get="download and unpack the archive named on the authors' page (rpc-dataset.github.io; Kaggle: diyer22/retail-product-"
-    "checkout-dataset)",
+    get="accept the terms at rpc-dataset.github.io or Kaggle (diyer22/retail-product-checkout-dataset); download "
+    "the archive and unpack it",
     layout="{train,val,test}2019/*.jpg\ninstances_{train,val,test}2019.json   COCO, utf-8 with a byte order mark",
     faults=(
         "ids are not consecutive",

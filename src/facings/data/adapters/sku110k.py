@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.base import Advance, Card, Download, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
 from facings.data.adapters.layout import Check, Pictures, opened, required
 from facings.errors import DataError
@@ -25,7 +25,7 @@ CARD = Card(
     images="8219 / 588 / 2936",
     objects="about 1.73 million",
     classes="1",
-    get="download SKU110K_fixed.tar.gz from the repository eg4000/SKU110K_CVPR19 (its README holds the link); unpack it",
+    get="`python scripts/fetch_dataset.py sku110k` (11 GB; the link of the README of the repository eg4000/SKU110K_CVPR19)",
     layout="images/{train,val,test}_N.jpg\nannotations/annotations_{train,val,test}.csv   no header: "
     + ",".join(COLUMNS),
     faults=(
@@ -33,6 +33,7 @@ CARD = Card(
         "up to 576 / 582 / 759 objects a picture: detectors capped at 100 or 300 lose some without a word",
     ),
     source='Goldman et al.: "Precise Detection in Densely Packed Scenes", CVPR 2019',
+    downloads=(Download("http://trax-geometry.s3.amazonaws.com/cvpr_challenge/SKU110K_fixed.tar.gz"),),
 )
 
 

@@ -26,8 +26,9 @@ CARD = Card(
     images="57533 / 4116 / 20552",
     objects="not stated",
     classes="1",
-    get="unpack SKU-110K; run rotate_augment.py of the repository Anymake/DRN_CVPR2020 on its images; download the annotations "
-    "linked in that repository's README",
+    get="`python scripts/fetch_dataset.py sku110k`; run rotate_augment.py of the repository Anymake/DRN_CVPR2020 "
+    "on its images; download "
+    "SKU110K-R-Json, linked in the README of that repository",
     layout="images/rotate_aug_{-45,…,45}_{train,val,test}_N.jpg and the unrotated ones\n"
     "SKU110K-R-Json/sku110k-r_{train,val,test}.json   COCO with rbbox [cx, cy, w, h, radians]",
     faults=("pictures are made by a script: another imgaug release may give other sizes",),

@@ -9,7 +9,7 @@ of each test product is the gallery and the others are queries, as when a shop e
 from collections.abc import Iterator
 from pathlib import Path
 
-from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.base import Advance, Card, Download, Report, silent
 from facings.data.adapters.layout import Check, lines_of, required
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
@@ -25,11 +25,16 @@ CARD = Card(
     images="59,551 / 60,502",
     objects="one a picture",
     classes="11,318 / 11,316, none in both; 12 super classes",
-    get="Stanford_Online_Products.zip from the authors' page (Stanford, lifted structure), unpacked; "
-    "python scripts/fetch_dataset.py URL FOLDER --unpack",
+    get="`python scripts/fetch_dataset.py stanford_online_products` (3.1 GB, the authors' server)",
     layout="Ebay_train.txt, Ebay_test.txt   image_id class_id super_class_id path\nNAME_final/*.JPG",
     faults=("household goods, no groceries", "pictures of one offer may show different sides, a detail or the box"),
     source="Oh Song, Xiang, Jegelka, Savarese: Deep Metric Learning via Lifted Structured Feature Embedding, CVPR 2016",
+    downloads=(
+        Download(
+            "http://ftp.cs.stanford.edu/cs/cvgl/Stanford_Online_Products.zip",
+            "b04fa78210e69fab050ce73939550e1cd0f96890bdd98ec9fee732c3b756ef48",
+        ),
+    ),
 )
 
 

@@ -27,7 +27,9 @@ CARD = Card(
     images="29,200 / 14,600 / 116,931",
     objects="one a picture",
     classes="292 (200 vegetables, 92 fruits)",
-    get="ask the authors (repository vegfru of ustc-vim) for the archives; unpack images and lists into one folder",
+    get="sign the agreement in the README of the repository ustc-vim/vegfru and ask for the archives; unpack "
+    "images and lists into one "
+    "folder",
     layout="veg200_images/CLASS/*.jpg\nveg200_lists/veg_{train,val,test}.txt   CLASS/PICTURE.jpg id\n"
     "fru92_images/CLASS/*.jpg\nfru92_lists/fru_{train,val,test}.txt",
     faults=("class ids start at 0 in both halves", "web pictures: raw, cooked and on the plant"),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.base import Advance, Card, Download, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
 from facings.data.adapters.layout import Check, NamedPictures, Pictures, opened
 from facings.errors import DataError
@@ -26,11 +26,16 @@ CARD = Card(
     images="3153, no splits",
     objects="118388",
     classes="1",
-    get="photos: the authors' page (yuhang.rsise.anu.edu.au) or Kaggle manikchitralwar/webmarket-dataset; boxes: "
-    "annotations/WebMarket of the repository ParallelDots/generic-sku-detection-benchmark",
+    get="photos: the authors' page, yuhang.rsise.anu.edu.au (or Kaggle manikchitralwar/webmarket-dataset), into a "
+    "folder beside; boxes: "
+    "`python scripts/fetch_dataset.py webmarket` (annotations/WebMarket of the repository "
+    "ParallelDots/generic-sku-detection-benchmark)",
     layout="*.csv   image_name,x1,y1,x2,y2,class with that header\nthe photos in any folder below",
     faults=("some boxes leave their picture by a few pixels", "no official splits", "photos of 2007"),
     source="Zhang et al.: Where's the Weet-Bix?, ACCV 2007; boxes: Varadarajan et al., arXiv 1912.09476",
+    downloads=(
+        Download("https://github.com/ParallelDots/generic-sku-detection-benchmark/archive/refs/heads/master.zip"),
+    ),
 )
 
 
@@ -38,6 +43,8 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
     """Convert the table. Raises DataError where there is none, or for a row that is not of this format."""
     report = Report()
     tables = [path for path in sorted(source.rglob("*.csv")) if _is_table(path)]
+    # The repository of the boxes holds further sets in the same format.
+    tables = [path for path in tables if "webmarket" in str(path.relative_to(source)).lower()] or tables
     if not tables:
         raise DataError(f"{source}: no CSV that starts with {','.join(COLUMNS)}; expected\n{CARD.layout}")
     pictures = NamedPictures(source)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.base import Advance, Card, Download, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
 from facings.data.adapters.layout import SUFFIXES, Check, Pictures, lines_of, required
 from facings.errors import DataError
@@ -37,7 +37,7 @@ CARD = Card(
     images="242 / 58 (train / test)",
     objects="3582 / 850 boxes, 1612 / 408 masks",
     classes="1 (5 varieties)",
-    get="git clone of the repository thsant/wgisd at a tagged release",
+    get="`python scripts/fetch_dataset.py wgisd` (the repository thsant/wgisd at commit 6910edc; also Zenodo record 3361736)",
     layout="data/NAME.jpg, NAME.txt (YOLO), NAME.npz (masks H x W x clusters, 137 pictures)\ntrain.txt, test.txt   stems",
     faults=(
         "clusters far behind are not labelled",
@@ -45,6 +45,7 @@ CARD = Card(
         "two picture heights: 1365, 1536",
     ),
     source="Santos et al.: Grape detection, segmentation, and tracking …, Computers and Electronics in Agriculture 170, 2020",
+    downloads=(Download("https://github.com/thsant/wgisd/archive/6910edc5ae3aae8c20062941b1641821f0c30127.zip"),),
 )
 
 

@@ -120,11 +120,24 @@ def _check_crops(entries: list[Listed], pictures: Mapping[Path, Picture], findin
 
 
 def _check_stated_counts(dataset: Dataset, statistics: Mapping[str, Any], findings: Findings) -> None:
-    """Splits train, val, test against the numbers of pictures on the card."""
-    stated = {int(text) for text in re.findall(r"\d+", (dataset.card.images if dataset.card else "").replace(",", ""))}
-    for part in statistics.values():
+    """Pictures of train, val, test, and classes, against what the card says that the authors state."""
+    if dataset.card is None:
+        return
+    # The card's words are of frames where a set holds frames: crops of them in a table are another number.
+    kind = "objects" if dataset.card.task == "detection" or dataset.splits else None
+    read = {int(text) for text in re.findall(r"\d+", dataset.card.images.replace(",", ""))}
+    for name, part in statistics.items():
+        if kind is not None and name != kind:
+            continue
         for split in ("train", "val", "test"):
-            found = part.get(split, {}).get("images")
-            if stated and found is not None and found not in stated:
-                shown = dataset.card.images if dataset.card else ""
-                findings.add("count-not-stated", f"{split} has {found} pictures; stated: {shown}", split=split)
+            found, said = part.get(split, {}).get("images"), dataset.card.stated.get(split)
+            if found is None or (found == said if said is not None else not read or found in read):
+                continue
+            shown = dataset.card.images if said is None else said
+            findings.add("count-not-stated", f"{split} has {found} pictures; stated: {shown}", split=split)
+        depths = [figures["categories"] for figures in part.values() if figures.get("categories")]
+        there = {"fine": max((figures.get("products", 0) for figures in part.values()), default=0)}
+        there["coarse"] = max((depth[-1] for depth in depths), default=0)
+        for level, count in there.items():
+            if count and dataset.card.stated.get(level, count) != count:
+                findings.add("count-not-stated", f"{count} {level} classes; stated: {dataset.card.stated[level]}")

@@ -75,7 +75,7 @@ KINDS: dict[str, Kind] = {
     # Use
     "licence-forbids": Kind("error", "Licence forbids the use", "Train on another set, or ask the owner for a licence."),
     "licence-unclear": Kind("error", "Licence does not allow the use in so many words", "Ask the owner before using it."),
-    "count-not-stated": Kind("note", "Not as many pictures as the authors state", "See whether the download is whole."),
+    "count-not-stated": Kind("note", "Not as many pictures or classes as the authors state", "See whether the download is whole."),
     "source-fault": Kind("warning", "Fault met while reading", "See the line."),
 }  # fmt: skip
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facings.data.adapters.base import RECORD, Card, cards
+from facings.data.adapters.base import RECORD, Card
+from facings.data.adapters.cards import every_card
 from facings.data.adapters.grocery_store import read_grocery_store
+from facings.data.adapters.layout import locate
 from facings.data.adapters.snack_shelves import read_snack_shelves
 from facings.data.tables import RecognitionTable, read_recognition_table
 from facings.errors import DataError
@@ -116,7 +118,7 @@ def open_dataset(folder: Path, name: str | None = None) -> Dataset:
 
 def find_card(name: str, folder: Path) -> Card | None:
     """The card of the adapter for a set of that name, or the one that its record was made with; None for an unknown set."""
-    found = cards()
+    found = every_card()
     record = _record(folder).get("card") or {}
     return found.get(name) or found.get(record.get("name", ""))
 
@@ -149,7 +151,7 @@ def _tables(folder: Path) -> list[RecognitionTable]:
         return [read_recognition_table(folder / "recognition.csv")]
     if (folder / "reid.csv").is_file():
         return [read_snack_shelves(folder / "reid.csv")]
-    if (folder / "dataset" / "classes.csv").is_file():
+    if locate(folder, "dataset/classes.csv") is not None:
         return [read_grocery_store(folder)]
     return []
 

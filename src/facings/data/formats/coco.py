@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from facings.data.adapters.coco_source import load
-from facings.data.formats.instances import Copy, Split, flat, place
+from facings.data.formats.instances import Copy, Split, free_name, place
 from facings.files import atomic_write
 
 
@@ -16,9 +16,9 @@ def write_coco(splits: Mapping[str, Split], output: Path, *, copy: Copy = "copy"
     """Write every split; returns the annotation files. Ids, boxes and outlines stay as they are. Raises DataError."""
     written = []
     for name, split in splits.items():
-        content = load(split.annotations)
+        content, taken = load(split.annotations), set[str]()
         for record in content["images"]:
-            target = flat(record["file_name"])
+            target = free_name(record["file_name"], taken)
             place(split.images / record["file_name"], output / "images" / name / target, copy)
             record["file_name"] = target
         for number, annotation in enumerate(content["annotations"], start=1):

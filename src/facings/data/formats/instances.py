@@ -67,7 +67,11 @@ def place(source: Path, target: Path, how: Copy) -> None:
     if how == "copy":
         shutil.copyfile(source, target)
     elif not target.exists():
-        target.symlink_to(source.resolve())
+        # Datumaro refuses symbolic links that leave its folder; one disk has no need of them.
+        try:
+            target.hardlink_to(source.resolve())
+        except OSError:
+            target.symlink_to(source.resolve())
 
 
 def flat(file_name: str) -> str:
@@ -77,3 +81,23 @@ def flat(file_name: str) -> str:
     'train2019_1.jpg'
     """
     return file_name.replace("\\", "/").strip("/").replace("/", "_")
+
+
+def free_name(file_name: str, taken: set[str], prefix: str = "") -> str:
+    """`flat` of a name, changed where a picture of the same stem was before it; its stem is added to `taken`.
+
+    Formats find labels by the stem alone. `prefix`: tried first, such as the split.
+
+    >>> taken: set[str] = set()
+    >>> [free_name(name, taken) for name in ("a/1.jpg", "a_1.jpg", "a_1.png")]
+    ['a_1.jpg', 'a_1-2.jpg', 'a_1-3.png']
+    """
+    path = Path(flat(file_name))
+    tried = [path.stem, *([f"{prefix}_{path.stem}"] if prefix else [])]
+    stem = next((s for s in tried if s.casefold() not in taken), "")
+    number = 2
+    while not stem:
+        stem = f"{path.stem}-{number}" if f"{path.stem}-{number}".casefold() not in taken else ""
+        number += 1
+    taken.add(stem.casefold())
+    return f"{stem}{path.suffix}"

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
-from facings.data.formats.instances import Copy, Picture, Split, class_names, flat, pictures, place
-from facings.errors import DataError
+from facings.data.formats.instances import Copy, Picture, Split, class_names, free_name, pictures, place
 from facings.files import atomic_write
 
 
@@ -16,16 +15,12 @@ def write_voc(splits: Mapping[str, Split], output: Path, *, copy: Copy = "copy")
     """Write every split; returns the XML files. Outlines cannot be said in this format. Raises DataError."""
     names = class_names(splits)
     written: list[Path] = []
-    seen: set[str] = set()
+    taken: set[str] = set()
     for name, split in splits.items():
         stems = []
         for picture in pictures(split.annotations):
-            target = Path(flat(picture.file_name))
-            if target.stem in seen:
-                raise DataError(
-                    f"{split.annotations}: a second picture is called {target.stem}; VOC wants every stem once"
-                )
-            seen.add(target.stem)
+            # All splits share a folder, so that one's pictures may have another's names.
+            target = Path(free_name(picture.file_name, taken, name))
             place(split.images / picture.file_name, output / "JPEGImages" / target, copy)
             path = output / "Annotations" / f"{target.stem}.xml"
             atomic_write(path, _xml(picture, target.name, names))

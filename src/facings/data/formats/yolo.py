@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facings.data.formats.instances import Copy, Picture, Split, class_names, flat, pictures, place
+from facings.data.formats.instances import Copy, Picture, Split, class_names, free_name, pictures, place
 from facings.files import atomic_write
 from facings.masks import from_rle, outline
 
@@ -20,8 +20,9 @@ def write_yolo(splits: Mapping[str, Split], output: Path, *, copy: Copy = "copy"
     number = {identifier: n for n, identifier in enumerate(names)}
     written = []
     for name, split in splits.items():
+        taken: set[str] = set()
         for picture in pictures(split.annotations):
-            target = Path(flat(picture.file_name))
+            target = Path(free_name(picture.file_name, taken))
             place(split.images / picture.file_name, output / "images" / name / target, copy)
             lines = [_line(annotation, picture, number, polygons) for annotation in picture.annotations]
             path = output / "labels" / name / f"{target.stem}.txt"
