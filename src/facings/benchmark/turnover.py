@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from facings.benchmark.turnover_baselines import Baselines
 from facings.benchmark.turnover_data import Embeddings
 from facings.benchmark.turnover_days import Day, Protocol, days, split_products
+from facings.benchmark.turnover_whitening import whitened
+from facings.errors import DataError
 from facings.metrics.coverage import answer_figures, backoff_figures, mean_or_nan
 from facings.runtime.similarity_tops import item_similarities
 from facings.runtime.standard import Rates, Standard
@@ -80,6 +82,14 @@ def run_shop(
 ) -> Shop:
     """All days of one seed. Raises DataError when there are too few products."""
     calibration_products, pool, never = split_products(data, protocol, seed)
+    if protocol.whiten:
+        fitted, calibration_products = (
+            calibration_products[: protocol.whiten],
+            calibration_products[protocol.whiten :],
+        )
+        if not calibration_products:
+            raise DataError(f"turnover.whiten={protocol.whiten} leaves none of the {len(fitted)} products to calibrate")
+        data = whitened(data, fitted)
     stored = calibration_of(data, calibration_products, protocol.views, seed)
     seen: dict[str, NDArray[np.int64]] = {}
     baselines: Baselines | None = None

@@ -22,7 +22,8 @@ class Protocol:
     `queries`: at most so many of a product a day; `remember`: the enrolment photos of all
     goods that ever came stay as calibration crops; `order`: "random", or "season": the goods come category after category, so
     that the shelf holds near relatives together, or "recorded": the days are those of `Embeddings.order`, at most `days` after
-    the first, and shares of the gallery are not asked."""
+    the first, and shares of the gallery are not asked; `whiten`: so many of the calibration products fit a linear layer behind the
+    embedder instead, see `whitened`; 0 for none."""
 
     days: int = 20
     share: float = 0.3
@@ -34,6 +35,7 @@ class Protocol:
     queries: int = 8
     remember: bool = True
     order: Order = "random"
+    whiten: int = 0
 
     def __post_init__(self) -> None:
         if self.days < 1 or self.views < 1 or self.queries < 1:
@@ -45,6 +47,8 @@ class Protocol:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected a share between 0 and 1")
         if not 0 < self.opening_share <= 1:
             raise ConfigError(f"opening_share is {self.opening_share}; expected above 0 and at most 1")
+        if self.whiten < 0:
+            raise ConfigError(f"whiten is {self.whiten}; expected 0 or more products")
         if self.order not in get_args(Order):
             raise ConfigError(f"order is {self.order!r}; expected one of {', '.join(get_args(Order))}")
 
