@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from facings.data.adapters.base import readable
 from facings.data.doctor.examination import Examination, examine, picture_count
 from facings.data.doctor.faults import KINDS, SEVERITIES
 from facings.data.doctor.sources import Dataset, find_card, licence_text, open_dataset, read_raw
@@ -21,7 +22,7 @@ from facings.files import atomic_write
 
 # What a writer of another format cannot make sense of.
 UNWRITABLE = ("image-id-repeated", "category-id-repeated", "id-not-whole", "image-unknown", "category-unknown", "categories-differ",
-              "box-malformed", "file-listed-twice")  # fmt: skip
+              "box-malformed", "file-listed-twice", "image-size-wrong")  # fmt: skip
 # Modules of `data/formats`, each with a function `write_NAME`.
 FORMATS = ("coco", "yolo", "voc", "datumaro", "fiftyone")
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -119,7 +120,7 @@ def _check(options: argparse.Namespace) -> int:
         )
     show(found, console)
     if options.json:
-        atomic_write(options.json, json.dumps(found.record(), indent=1, ensure_ascii=False) + "\n")
+        atomic_write(options.json, readable(json.dumps(found.record(), indent=1, ensure_ascii=False)) + "\n")
         console.print(f"record: {options.json}", highlight=False)
     if options.html:
         _write_page(found, options.html)
@@ -174,7 +175,7 @@ def _write_page(found: Examination, path: Path) -> None:
     from facings.commands.data_pictures import worst_pictures
     from facings.data.doctor.page import render
 
-    atomic_write(path, render(found.record(), worst_pictures(found.findings)))
+    atomic_write(path, readable(render(found.record(), worst_pictures(found.findings))))
 
 
 def _fix(found: Examination, output: Path, console: Console) -> None:
@@ -255,4 +256,4 @@ def _export(options: argparse.Namespace) -> int:
 
 def _short(text: str, most: int = 90) -> str:
     """A line of a table; labels of others must not be read as markup."""
-    return (text if len(text) <= most else f"{text[:most]}…").replace("[", "\\[")
+    return readable(text if len(text) <= most else f"{text[:most]}…").replace("[", "\\[")

@@ -12,15 +12,16 @@ from PIL import Image, ImageDraw
 
 from facings.analysis.batch_sheets import COLOURS
 from facings.analysis.contact_sheet import Mark, MarkedPicture, Plate, jpeg, lay_out
+from facings.data.adapters.layout import is_file
 from facings.data.doctor.faults import Fault, Findings
 from facings.data.doctor.geometry import box_fault, extent_of
-from facings.data.doctor.page import FaultPicture
+from facings.data.doctor.page import FaultPicture, line
 from facings.data.doctor.sources import Dataset, RawSplit, key
 from facings.data.outlines import checked, to_rle
 from facings.data.tables import RecognitionRow
 from facings.errors import DataError
 from facings.masks import CropMask, trimmed
-from facings.runtime.images import read_image
+from facings.runtime.images import MAX_PIXELS, read_image
 
 HEIGHT, FAULT_HEIGHT = 480, 320
 BOX, SECOND = "#d55e00", "#56b4e9"
@@ -110,6 +111,8 @@ def _crop(row: RecognitionRow) -> Plate:
 
 def _mask(annotation: dict[str, Any], extent: tuple[float, float]) -> CropMask | None:
     width, height = round(extent[0]), round(extent[1])
+    if width * height > MAX_PIXELS:
+        return None
     usable, _ = checked(annotation.get("segmentation"), height, width)
     if usable is None:
         return None
@@ -135,10 +138,8 @@ def _draw_fault(fault: Fault) -> FaultPicture | None:
     for picture in drawn:
         sheet.paste(picture, (left, 0))
         left += picture.width + 6
-    names = " and ".join(Path(path).name for path in (fault.picture, fault.other) if path)
-    caption = f"{f'{fault.split}: ' if fault.split else ''}{names}, {fault.detail}"
     uri = "data:image/jpeg;base64," + base64.b64encode(jpeg(sheet)).decode()
-    return FaultPicture(fault.kind, uri, sheet.width, sheet.height, caption)
+    return FaultPicture(fault.kind, uri, sheet.width, sheet.height, line(fault.record()))
 
 
 def _placeholder(caption: Sequence[str]) -> Plate:
@@ -150,6 +151,6 @@ def _placeholder(caption: Sequence[str]) -> Plate:
 
 def _picture(path: Path) -> NDArray[np.uint8] | None:
     try:
-        return read_image(path)
+        return read_image(path) if is_file(path) else None
     except DataError:
         return None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Segmentation = Any  # polygons [[x1, y1, x2, y2, …], …] in pixels, or RLE {"size": [H, W], "counts": list or str}
 # cv2.fillPoly takes whole numbers with so many bits behind the point.
 SUBPIXEL = 4
+FAR = 1e6
 MAX_OBJECTS = np.iinfo(np.int16).max
 
 
@@ -84,7 +85,9 @@ def identity_map(
 def _is_polygon(polygon: Any) -> bool:
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
         return False
-    return all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in polygon)
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in polygon)
+    # Beyond any picture the mask library runs out of memory.
+    return numbers and all(abs(v) < FAR and math.isfinite(v) for v in polygon)
 
 
 def run_lengths(text: str) -> NDArray[np.int64] | None:

@@ -5,6 +5,7 @@ Knows nothing of tensors or of any one dataset's layout.
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,7 +94,10 @@ def read_recognition_table(path: Path | str, attributes: Sequence[str] = ()) -> 
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such recognition table; expected a CSV with the columns {', '.join(COLUMNS)}")
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise DataError(f"{path}: is not UTF-8 ({fault.reason}); save it as UTF-8 first") from fault
     reader = csv.DictReader(io.StringIO(text))
     missing = [name for name in (*COLUMNS[:4], *attributes) if name not in (reader.fieldnames or ())]
     if missing:
@@ -158,6 +162,8 @@ def _parse_box(text: str, path: Path, line: int) -> tuple[float, float, float, f
         x, y, width, height = (float(part) for part in text.split())
     except ValueError:
         raise DataError(f"{path}, line {line}: box is {text!r}; expected 'x y width height' in pixels") from None
+    if not math.isfinite(x + y + width + height):
+        raise DataError(f"{path}, line {line}: box is {text!r}; expected finite numbers of pixels")
     if width <= 0 or height <= 0:
         raise DataError(f"{path}, line {line}: box {text!r} has no area; width and height must be above 0")
     return x, y, width, height

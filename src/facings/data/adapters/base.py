@@ -81,7 +81,7 @@ class Report:
         "and what was done."""
         self.fault_counts[kind] += 1
         if len(self.faults) < KEPT_FAULTS:
-            self.faults.append(f"{kind}: {message}")
+            self.faults.append(readable(f"{kind}: {message}"))
 
     def as_json(self) -> dict[str, Any]:
         """Counts and faults, for the record."""
@@ -90,6 +90,15 @@ class Report:
             for split in sorted(set(self.images) | set(self.objects))
         }
         return {"splits": splits, "fault_counts": dict(self.fault_counts), "faults": self.faults}
+
+
+def readable(text: str) -> str:
+    """Text that can be printed and written: what is not UTF-8 in a file's name is shown as an escape.
+
+    >>> readable("caf\udce9.jpg")
+    'caf\\\\udce9.jpg'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Convert(Protocol):

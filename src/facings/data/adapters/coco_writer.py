@@ -20,6 +20,8 @@ from facings.data.adapters.layout import Pictures
 
 # Boxes may leave their picture by so many pixels without a word: annotation tools count borders differently.
 BORDER = 1.0
+# Of a file name that is not UTF-8: what Python makes of its bytes is written as JSON's own escape.
+ESCAPED = "backslashreplace"
 
 
 @dataclass(slots=True)
@@ -118,7 +120,7 @@ class CocoSet:
     def _open(self, split: str) -> _Split:
         if split not in self.splits:
             parts = [self._home / f"{split}.{part}" for part in ("images", "annotations")]
-            images, annotations = (part.open("w", encoding="utf-8") for part in parts)
+            images, annotations = (part.open("w", encoding="utf-8", errors=ESCAPED) for part in parts)
             self.splits[split] = _Split(images, annotations)
         return self.splits[split]
 
@@ -201,7 +203,7 @@ class CocoSet:
     def _box(self, found: Found, size: tuple[int, int]) -> tuple[float, float, float, float] | None:
         try:
             x1, y1, x2, y2 = map(float, found.box)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             self.report.fault("malformed box", f"{found.where}: {found.box!r}; expected four numbers; left out")
             return None
         width, height = size
@@ -248,7 +250,7 @@ class CocoSet:
             path = self.output / f"instances_{name}.json"
             beside = self._home / path.name
             categories = json.dumps(list(self.categories.values()), ensure_ascii=False)
-            with beside.open("w", encoding="utf-8") as file:
+            with beside.open("w", encoding="utf-8", errors=ESCAPED) as file:
                 file.write(f'{{"categories": {categories},\n"images": [\n')
                 for part in ("images", "annotations"):
                     with (self._home / f"{name}.{part}").open(encoding="utf-8") as lines:

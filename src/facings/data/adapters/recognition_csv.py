@@ -4,6 +4,7 @@ What is there already in the table's own columns needs no adapter (`data=recogni
 """
 
 import csv
+from math import isfinite
 from pathlib import Path
 
 from facings.data.adapters.base import Advance, Card, Report, silent
@@ -95,7 +96,7 @@ def _box(text: str) -> Box | None:
         x, y, width, height = (float(part) for part in text.replace(",", " ").split())
     except ValueError:
         return None
-    return (x, y, width, height) if width > 0 and height > 0 else None
+    return (x, y, width, height) if width > 0 and height > 0 and isfinite(x + y + width + height) else None
 
 
 def _table(source: Path, name: str | None) -> Path:

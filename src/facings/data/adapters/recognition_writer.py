@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from facings.data.adapters.base import Advance, Report
+from facings.data.adapters.base import Advance, Report, readable
 from facings.data.adapters.layout import Check, Pictures, is_file
 from facings.data.tables import RecognitionRow, RecognitionTable, Role, write_recognition_table
 
@@ -48,6 +48,9 @@ class RecognitionSet:
     ) -> bool:
         """One row. `where` (file and line, or folder) stands in the faults. False if it was left out."""
         self.advance(1)
+        if readable(name) != name:
+            self.report.fault("name that is not UTF-8", f"{where}: {name} cannot stand in a table; rename it; left out")
+            return False
         stored = self.pictures.as_stored(name)
         if stored != name:
             self.report.fault("misnamed picture", f"{where}: {name} is not there; {stored} is used")

@@ -19,6 +19,8 @@ DUPLICATE_IOU = 0.95
 # A box may differ from its outline by so many pixels, and must overlap the outline's own box by so much.
 SLACK, FITTING_IOU = 2.0, 0.8
 CAPACITY = 1000
+# No picture is as large, in pixels.
+LARGEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ def check_geometry(split: RawSplit, findings: Findings, *, capacity: int = CAPAC
     seen: set[Any] = set()
     for record in split.images:
         extent, identifier = extent_of(record), key(record.get("id"))
+        if extent is None:
+            stated = f"stated width {record.get('width')!r}, height {record.get('height')!r}: boxes cannot be judged"
+            findings.add("image-size-wrong", stated, split=split.name, picture=split.path(record))
         if extent is None or identifier in seen:
             # Of two pictures of one id nobody can say whose boxes they are: that is a fault of its own.
             continue
@@ -174,7 +179,10 @@ def _check_pairs(shapes: Sequence[Shape], findings: Findings, where: Mapping[str
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # A whole number of JSON may be larger than any float.
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST and math.isfinite(value)
+    )
 
 
 def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:

@@ -35,14 +35,27 @@ def render(record: Mapping[str, Any], pictures: Sequence[FaultPicture]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"whole": whole, "figure": figure, "name": lambda path: Path(str(path)).name}
+    environment.filters |= {"whole": whole, "figure": figure, "line": line}
     by_kind: dict[str, list[FaultPicture]] = {}
     for picture in pictures:
         by_kind.setdefault(picture.kind, []).append(picture)
+    # What stands under a picture is not said twice.
+    pictured = {kind: {picture.caption for picture in by_kind.get(kind, [])} for kind in record["kinds"]}
     parts = [{"name": name, "splits": splits} for name, splits in record["statistics"].items()]
     return environment.get_template("page.html.j2").render(
-        c=record, parts=parts, pictures=by_kind, listed=LISTED, bars=bars, balance=balance
+        c=record, parts=parts, pictures=by_kind, pictured=pictured, listed=LISTED, bars=bars, balance=balance
     )
+
+
+def line(fault: Mapping[str, Any]) -> str:
+    """A fault's record in words: split, picture and its twin, detail.
+
+    >>> line({"split": "train", "picture": "x/a.jpg", "other": "y/b.jpg", "detail": "same bytes"})
+    'train: a.jpg and b.jpg, same bytes'
+    """
+    names = " and ".join(Path(fault[key]).name for key in ("picture", "other") if fault.get(key))
+    said = ", ".join(part for part in (names, fault.get("detail", "")) if part)
+    return f"{fault['split']}: {said}" if fault.get("split") else said
 
 
 def bars(histogram: Mapping[str, Any] | None) -> list[dict[str, float]]:
@@ -84,9 +97,15 @@ def whole(value: float) -> str:
 def figure(value: float | None) -> str:
     """A measure with the digits that its size deserves, a dash for none.
 
-    >>> figure(0.1234), figure(123.4), figure(None)
-    ('0.12', '123', '–')
+    >>> figure(0.1234), figure(123.4), figure(27.0), figure(None)
+    ('0.123', '123', '27', '–')
     """
     if value is None:
         return "–"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+    return (
+        f"{value:.0f}"
+        if abs(value) >= 100 or float(value).is_integer()
+        else f"{value:.1f}"
+        if abs(value) >= 10
+        else f"{value:.3g}"
+    )

@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from facings.data.adapters.layout import is_file
 
 State = Literal["read", "missing", "unreadable", "truncated"]
 THUMB = 32
@@ -74,7 +76,7 @@ def look_at(
 
 def look(path: Path) -> Picture:
     """One file; what is wrong with it is its `state` and `fault`, nothing is raised."""
-    if not path.is_file():
+    if not is_file(path):
         return Picture(path, "missing", fault="no such file")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
@@ -82,8 +84,10 @@ def look(path: Path) -> Picture:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 return _decode(path, image, digest)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as fault:
-        return Picture(path, "unreadable", digest=digest, fault=str(fault).replace(str(path), path.name))
+    # Decoders meet damage with errors of many kinds.
+    except Exception as fault:
+        said = str(fault) or type(fault).__name__
+        return Picture(path, "unreadable", digest=digest, fault=said.replace(str(path), path.name))
 
 
 def _decode(path: Path, image: Any, digest: str) -> Picture:
@@ -95,9 +99,15 @@ def _decode(path: Path, image: Any, digest: str) -> Picture:
     try:
         image.draft("L", DRAFT)
         image.load()
-    except (OSError, SyntaxError, ValueError) as fault:
-        return Picture(path, "truncated", fault=str(fault), **about)
-    gray = np.asarray(image.convert("L").resize((THUMB, THUMB), Image.Resampling.BOX))
+    except Exception as fault:
+        return Picture(path, "truncated", fault=str(fault) or type(fault).__name__, **about)
+    if image.mode.startswith("I") or image.mode == "F":
+        # Pillow would cut off all above 255; 16 bits hold 65535.
+        image = image.convert("F").resize((THUMB, THUMB), Image.Resampling.BOX)
+        values = np.asarray(image, np.float32)
+        gray = np.clip(values / 257 if values.max() > 255 else values, 0, 255).astype(np.uint8)
+    else:
+        gray = np.asarray(image.convert("L").resize((THUMB, THUMB), Image.Resampling.BOX))
     return Picture(path, "read", thumb=turned(gray, orientation), **about)
 
 

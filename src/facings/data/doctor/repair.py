@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from facings.data.adapters.base import RECORD
+from facings.data.adapters.base import RECORD, readable
 from facings.data.doctor.appearance import turn_fault
 from facings.data.doctor.examination import Examination
 from facings.data.doctor.faults import KINDS
@@ -62,7 +62,7 @@ def repair(examination: Examination, output: Path) -> Log:
     folders: dict[str, str] = {}
     for split in dataset.splits:
         content = mend(split, examination.pictures, leaked, log)
-        atomic_write(output / split.source.name, json.dumps(content, ensure_ascii=False) + "\n")
+        atomic_write(output / split.source.name, readable(json.dumps(content, ensure_ascii=False)) + "\n")
         folders[split.name] = str(split.images_folder.resolve())
     for table in dataset.tables:
         write_recognition_table(_mended_rows(table, examination.pictures, leaked, log), output / "recognition.csv")
@@ -70,9 +70,9 @@ def repair(examination: Examination, output: Path) -> Log:
     by_hand = {kind: found[kind] for kind in BY_HAND if found[kind]}
     record = {"schema": SCHEMA, "dataset": dataset.name, "source": examination.checksums(), "counts": dict(log.counts)}
     record |= {"left_for_a_person": {k: f"{n} ({KINDS[k].advice})" for k, n in by_hand.items()}, "changes": log.changes}
-    atomic_write(output / "repair.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    atomic_write(output / "repair.json", readable(json.dumps(record, indent=1, ensure_ascii=False)) + "\n")
     lines = [f"{split}\t{name}" for split, names in log.dropped.items() for name in names]
-    atomic_write(output / "dropped_images.txt", "".join(f"{line}\n" for line in lines))
+    atomic_write(output / "dropped_images.txt", readable("".join(f"{line}\n" for line in lines)))
     if folders:
         atomic_write(output / RECORD, json.dumps({"schema": "facings.prepare/1", "images": folders}, indent=1) + "\n")
     return log

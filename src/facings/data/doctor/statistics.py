@@ -37,6 +37,7 @@ def split_statistics(split: RawSplit) -> dict[str, Any]:
         gaps.append(neighbour_gaps(usable))
     corners = np.concatenate([np.zeros((0, 4)), *boxes])
     wide, high = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
+    areas = _mask_areas(split)
     return {
         "images": len(split.images),
         "objects": len(split.annotations),
@@ -47,7 +48,8 @@ def split_statistics(split: RawSplit) -> dict[str, Any]:
         "box_size": spread(np.sqrt(wide * high)) | {"histogram": histogram(np.sqrt(wide * high))},
         "aspect": spread(wide / np.maximum(high, 1e-9)),
         "neighbour_gap": spread(np.concatenate([np.zeros(0), *gaps])),
-        "mask_share_of_box": spread(_mask_shares(split)),
+        "mask_size": spread(np.sqrt(areas[:, 0])),
+        "mask_share_of_box": spread(areas[:, 0] / areas[:, 1]),
         "outlined": sum(bool(annotation.get("segmentation")) for annotation in split.annotations),
         "image_sizes": dict(sizes.most_common(12)),
         "different_image_sizes": len(sizes),
@@ -124,11 +126,11 @@ def neighbour_gaps(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return nearest
 
 
-def _mask_shares(split: RawSplit) -> NDArray[np.float64]:
-    """Of the first outlines, the share of their box that they fill."""
+def _mask_areas(split: RawSplit) -> NDArray[np.float64]:
+    """(N, 2): of the first outlines the pixels that they cover, and those of their box."""
     extents = {key(record.get("id")): extent_of(record) for record in split.images}
     outlined = [a for a in split.annotations if a.get("segmentation")][:MEASURED_OUTLINES]
-    shares = []
+    found = []
     for annotation in outlined:
         extent = extents.get(key(annotation.get("image_id")))
         if extent is None or box_fault(annotation.get("bbox"), extent)[0]:
@@ -136,5 +138,6 @@ def _mask_shares(split: RawSplit) -> NDArray[np.float64]:
         width, height = round(extent[0]), round(extent[1])
         usable, _ = checked(annotation["segmentation"], height, width)
         if usable is not None:
-            shares.append(mask_area(usable, height, width) / (annotation["bbox"][2] * annotation["bbox"][3]))
-    return np.array(shares)
+            box = annotation["bbox"]
+            found.append((mask_area(usable, height, width), box[2] * box[3]))
+    return np.array(found, np.float64).reshape(-1, 2)

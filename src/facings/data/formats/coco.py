@@ -9,6 +9,7 @@ from pathlib import Path
 
 from facings.data.adapters.coco_source import load
 from facings.data.formats.instances import Copy, Split, free_name, place
+from facings.errors import DataError
 from facings.files import atomic_write
 
 
@@ -18,6 +19,8 @@ def write_coco(splits: Mapping[str, Split], output: Path, *, copy: Copy = "copy"
     for name, split in splits.items():
         content, taken = load(split.annotations), set[str]()
         for record in content["images"]:
+            if not record.get("file_name"):
+                raise DataError(f"{split.annotations}: image {record['id']} has no file_name")
             target = free_name(record["file_name"], taken)
             place(split.images / record["file_name"], output / "images" / name / target, copy)
             record["file_name"] = target

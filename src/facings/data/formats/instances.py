@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from facings.data.adapters.coco_source import categories, load
+from facings.data.adapters.layout import is_file
 from facings.errors import DataError
 
 Copy = Literal["copy", "link", "none"]
@@ -38,6 +39,8 @@ def pictures(annotations: Path) -> Iterator[Picture]:
     for annotation in content["annotations"]:
         objects[annotation["image_id"]].append(annotation)
     for record in content["images"]:
+        if not record.get("file_name"):
+            raise DataError(f"{annotations}: image {record['id']} has no file_name")
         found = tuple(objects.pop(record["id"], ()))
         yield Picture(str(record["file_name"]), int(record["width"]), int(record["height"]), found)
 
@@ -61,7 +64,7 @@ def place(source: Path, target: Path, how: Copy) -> None:
     """Put a picture where a format wants it: copied, linked, or not at all. Raises DataError where it is missing."""
     if how == "none":
         return
-    if not source.is_file():
+    if not is_file(source):
         raise DataError(f"{source}: a picture that the annotations name is not there")
     target.parent.mkdir(parents=True, exist_ok=True)
     if how == "copy":

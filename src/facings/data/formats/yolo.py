@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from facings.data.formats.instances import Copy, Picture, Split, class_names, free_name, pictures, place
+from facings.data.outlines import checked
 from facings.files import atomic_write
 from facings.masks import from_rle, outline
 
@@ -39,7 +40,8 @@ def write_yolo(splits: Mapping[str, Split], output: Path, *, copy: Copy = "copy"
 
 
 def _line(annotation: Mapping[str, Any], picture: Picture, number: dict[int, int], polygons: bool) -> str:
-    ring = _ring(annotation.get("segmentation")) if polygons else []
+    usable, _ = checked(annotation.get("segmentation"), picture.height, picture.width) if polygons else (None, "")
+    ring = _ring(usable)
     if ring:
         values = [v / (picture.height if i % 2 else picture.width) for i, v in enumerate(ring)]
     else:
