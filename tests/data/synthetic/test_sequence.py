@@ -36,6 +36,8 @@ def shop(**changes: Any) -> Parameters:
         "image_size": 144,
         "enrol_photos": 0,
         "new_share": 0.4,
+        # Who stands before the shelf hides what the log has there.
+        "people": 0.0,
     }
     return tiny_parameters(**(values | {"sequence": HOURLY} | changes))
 

@@ -47,7 +47,7 @@ def label(product: Product, wide: int, tall: int, rng: np.random.Generator) -> I
     slant = float(rng.choice([0.0, 0.0, -6.0, 5.0, 9.0]))
     _brand(picture, brand, brand_at, face, slant, ground, second, rng)
     sort_at = brand_at + 0.13
-    _written(pen, sort, wide / 2, tall * sort_at, wide * 0.7, tall * 0.065, contrast(ground), other)
+    written(pen, sort, wide / 2, tall * sort_at, wide * 0.7, tall * 0.065, contrast(ground), other)
     _flavour(pen, word, wide, tall, flavour, other, rng)
     _small_print(pen, wide, tall, flavour, rng)
     if float(rng.random()) < 0.45:
@@ -190,7 +190,7 @@ def _brand(
         colour = contrast(second)
     room = wide * (0.86 if style in (0, 3) else 0.74)
     edge = second if style == 3 else None
-    _written(pen, text, x, y, room, tall * (0.15 if style in (0, 3) else 0.11), colour, face, edge)
+    written(pen, text, x, y, room, tall * (0.15 if style in (0, 3) else 0.11), colour, face, edge)
     layer = layer.rotate(slant, Image.Resampling.BILINEAR, expand=True)
     picture.paste(layer, (round((wide - layer.width) / 2), round(tall * at - layer.height / 2)), layer)
 
@@ -209,14 +209,14 @@ def _flavour(
     if float(rng.random()) < 0.5:
         ground = mix(flavour, (255, 255, 255), 0.82) if rng.random() < 0.5 else mix(flavour, (0, 0, 0), 0.5)
         pen.rounded_rectangle((wide * 0.12, y - tall * 0.055, wide * 0.88, y + tall * 0.055), tall * 0.02, fill=ground)
-    _written(pen, word, wide / 2, y, wide * 0.7, tall * 0.09, contrast(ground), face, ground)
+    written(pen, word, wide / 2, y, wide * 0.7, tall * 0.09, contrast(ground), face, ground)
 
 
 def _small_print(pen: ImageDraw.ImageDraw, wide: int, tall: int, flavour: Colour, rng: np.random.Generator) -> None:
     """Lines too small to read, the weight, and on some packs the row of nutrition values."""
     ink = contrast(flavour)
     weight = f"{int(rng.integers(1, 20)) * 50} g"
-    _written(pen, weight, wide * 0.52, tall * 0.925, wide * 0.24, tall * 0.045, ink, None)
+    written(pen, weight, wide * 0.52, tall * 0.925, wide * 0.24, tall * 0.045, ink, None)
     for line in range(3):
         y = tall * (0.9 + 0.02 * line)
         pen.line((wide * 0.08, y, wide * (0.3 + 0.08 * float(rng.random())), y), fill=ink, width=max(1, tall // 240))
@@ -236,13 +236,13 @@ def _badge(pen: ImageDraw.ImageDraw, wide: int, tall: int, second: Colour, rng: 
     x, y = wide / 2 + side * (wide / 2 - r * 1.3), r * 1.5
     if float(rng.random()) < 0.5:
         pen.ellipse((x - r, y - r, x + r, y + r), fill=colour, outline=contrast(colour), width=max(1, int(r / 14)))
-        _written(pen, text, x, y, r * 1.6, r * 0.6, contrast(colour), FACES[1])
+        written(pen, text, x, y, r * 1.6, r * 0.6, contrast(colour), FACES[1])
     else:
         corner = wide / 2 + side * wide / 2
         pen.polygon([(corner, 0), (corner - side * r * 3, 0), (corner, r * 3)], fill=colour)
 
 
-def _written(
+def written(
     pen: ImageDraw.ImageDraw, text: str, x: float, y: float, room: float, tall: float, colour: Colour, face: str | None,
     edge: Colour | None = None,
 ) -> None:  # fmt: skip

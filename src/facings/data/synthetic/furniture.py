@@ -11,6 +11,9 @@ from facings.data.synthetic.sprites import Ids, weigh
 
 Image = NDArray[np.uint8]
 GROUNDS = ((222, 220, 214), (150, 150, 152), (88, 86, 84), (186, 160, 128), (52, 54, 60))
+PANEL, WIRE = (206, 206, 202), (150, 152, 158)
+RAIL_HEIGHT = 3.0  # cm
+CABINET = (236, 238, 240)  # rails of fridge cabinets
 RAILS = ((228, 228, 226), (60, 62, 66), (196, 40, 44), (40, 92, 60))
 
 
@@ -33,7 +36,9 @@ def draw_behind(canvas: Image, row: Row, scale: float, above: float = 0.0) -> No
     for crate in row.crates:
         inside = (58, 60, 58) if not crate.wood else (112, 84, 56)
         fill(canvas, crate.left, crate.top - above, crate.right, crate.foot - above, scale, inside)
-    if not row.crates:
+    if row.hooks:
+        _board_of_holes(canvas[_span(row.top - above, row.foot - above, scale)], scale)
+    elif not row.crates:
         top, foot = round((row.foot - above - 26) * scale), round((row.foot - above) * scale)
         part = canvas[max(0, top) : max(0, foot)]
         if len(part):
@@ -47,10 +52,47 @@ def draw_before(
     """Boards of crates, the shelf's edge and its price tags: they hide what is behind them."""
     for crate in row.crates:
         _front_board(canvas, ids, crate, scale, rng)
-    y1, y2 = row.foot, row.foot + 3.0
+    if row.hooks:
+        _hooks(canvas, ids, row, scale, rng)
+        return
+    y1, y2 = row.foot, row.foot + RAIL_HEIGHT
     fill(canvas, -1, y1, canvas.shape[1] / scale + 1, y2, scale, rail)
     clear(ids, -1, y1, canvas.shape[1] / scale + 1, y2, scale)
     _tags(canvas[_span(y1, y2, scale)], row.tags, scale, rng)
+
+
+def _board_of_holes(part: Image, scale: float) -> None:
+    """A perforated panel, a hole every 2.5 cm."""
+    if not part.size:
+        return
+    step = max(4, round(2.5 * scale))
+    tile = np.full((step, step, 3), PANEL, np.uint8)
+    cv2.circle(tile, (step // 2, step // 2), max(1, round(0.3 * scale)), (96, 96, 98), cv2.FILLED, cv2.LINE_AA)
+    repeats = (-(-part.shape[0] // step), -(-part.shape[1] // step), 1)
+    part[:] = np.tile(tile, repeats)[: part.shape[0], : part.shape[1]]
+
+
+def _hooks(canvas: Image, ids: Ids, row: Row, scale: float, rng: np.random.Generator) -> None:
+    """Wires that goods hang on, and the price plates at their tips."""
+    thick = max(1, round(0.45 * scale))
+    for x, y in row.hooks:
+        tip = (round(x * scale), round((y + 1.6) * scale))
+        cv2.line(canvas, (round(x * scale), round((y - 0.8) * scale)), tip, WIRE, thick, cv2.LINE_AA)
+        plate = (x - 2.0, y - 1.9, x + 2.0, y + 0.7)
+        fill(canvas, *plate, scale, (250, 250, 246))
+        clear(ids, *plate, scale)
+        where = (_span(plate[1], plate[3], scale), _span(plate[0], plate[2], scale))
+        if canvas[where].size:
+            price = f"{int(rng.integers(0, 12))}.{int(rng.integers(0, 10))}9"
+            canvas[where] = _priced(canvas[where], price, scale)
+
+
+def _priced(part: Image, price: str, scale: float) -> Image:
+    picture = PillowImage.fromarray(part)
+    font = ImageFont.load_default(max(6, 1.4 * scale))
+    middle = (part.shape[1] / 2, part.shape[0] / 2)
+    ImageDraw.Draw(picture).text(middle, price, fill=(30, 30, 34), font=font, anchor="mm")
+    return np.asarray(picture)
 
 
 def _tags(rail: Image, places: tuple[float, ...], scale: float, rng: np.random.Generator) -> None:

@@ -207,11 +207,15 @@ class _Shop:
                 self._arrive(frame, "swap_in", self._new_slot(first.row, piece), new)
             return
         room = self._room(group)
-        count = max(1, int(room / (new.size[0] * 1.03)))
+        # A hook holds one column of packs, however narrow.
+        count = len(group) if row.hooks else max(1, int(room / (new.size[0] * 1.03)))
         left = first.stands.x - first.stands.product.size[0] / 2
         for place in range(count):
             x = left + room * (place + 0.5) / count
-            stands = Placement(new, x, row.foot, float(self.rng.normal()) * 1.2)
+            foot = row.foot
+            if row.hooks:
+                foot = first.stands.bottom - first.stands.product.size[1] + new.size[1]
+            stands = Placement(new, x, foot, float(self.rng.normal()) * 1.2)
             self._arrive(frame, "swap_in", self._new_slot(first.row, stands), new)
 
 

@@ -27,17 +27,24 @@ class Light:
 
 
 def develop(
-    frame: Image, gloss: Plane, station: Station, light: Light, steady: np.random.Generator, rng: np.random.Generator
+    frame: Image,
+    gloss: Plane,
+    station: Station,
+    light: Light,
+    steady: np.random.Generator,
+    rng: np.random.Generator,
+    *,
+    glazed: bool = False,
 ) -> bytes:
     """JPEG of a sharp frame (H, W, 3) RGB. `gloss` (H, W) 0–1 how much each pixel's surface mirrors. `steady` decides what stays
-    between the frames of a fixed camera, `rng` what does not."""
+    between the frames of a fixed camera, `rng` what does not; `glazed`: there is a glass door for certain."""
     height, width = frame.shape[:2]
     values = linear(frame)
     tint = 0.22 * (station.warmth + light.warmth + float(steady.normal()) * 0.12)
     exposure = station.exposure * light.level * float(steady.uniform(0.78, 1.22))
     field = exposure * lean(height, width, steady) * _shadow(height, width, rng)
     brighten(values, field[..., None] * np.array([1 + tint, 1.0, 1 - tint], np.float32))
-    _glare(values, gloss, station, light, steady)
+    _glare(values, gloss, 1.0 if glazed else station.glazed, light, steady)
     values = _blurred(values, station, width / 640, rng)
     gain = min(4.0, 1 / np.sqrt(max(light.level, 0.05)))
     picture = exposed(values, station.noise * float(rng.uniform(0.5, 1.4)) * gain, rng)
@@ -74,7 +81,7 @@ def _shadow(height: int, width: int, rng: np.random.Generator) -> Plane:
     return 1 - float(rng.uniform(0.25, 0.55)) * inside  # type: ignore[no-any-return]
 
 
-def _glare(values: Plane, gloss: Plane, station: Station, light: Light, rng: np.random.Generator) -> None:
+def _glare(values: Plane, gloss: Plane, glazed: float, light: Light, rng: np.random.Generator) -> None:
     """Lamps mirrored by foil, metal and glass: bright where a surface is glossy and the lamp's image falls; and a glass door."""
     height, width = values.shape[:2]
     x, y = _grid(height, width)
@@ -85,7 +92,7 @@ def _glare(values: Plane, gloss: Plane, station: Station, light: Light, rng: np.
         crinkled = np.clip(_wide(rough, height, width) * 3.2 - 0.3, 0, 1)
         strength = float(rng.uniform(0.3, 1.1)) * light.level
         add(values, _wide(spot * strength, height, width) * crinkled * gloss)
-    if float(rng.random()) < station.glazed:
+    if float(rng.random()) < glazed:
         slope, place = float(rng.uniform(-0.4, 0.4)), float(rng.uniform(-0.8, 0.8))
         streaks = np.exp(-(((x + slope * y - place) / 0.12) ** 2)) + 0.7 * np.exp(
             -(((x + slope * y - place - 0.5) / 0.3) ** 2)

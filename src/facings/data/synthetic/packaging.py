@@ -116,7 +116,7 @@ def _light(
         shade = 0.5 + 0.55 * np.sqrt(np.clip(1 - (u * 0.96) ** 2, 0, 1)) + 0 * v
         gloss = np.exp(-(((u + 0.42) / 0.1) ** 2)) + 0.4 * np.exp(-(((u - 0.6) / 0.07) ** 2)) + 0 * v
     elif kind in SOFT:
-        shade, gloss = _film(u, v, wide, tall, strength=1.0 if kind in ("pouch", "bag") else 0.4, rng=rng)
+        shade, gloss = film(u, v, wide, tall, strength=1.0 if kind in ("pouch", "bag") else 0.4, rng=rng)
     else:
         shade = 1.02 - 0.06 * np.abs(u) - 0.05 * v
         gloss = np.exp(-(((u + v - 0.2) / 0.5) ** 2))
@@ -125,7 +125,7 @@ def _light(
     return lit + 255 * GLOSS[kind] * gloss[..., None] * 0.6  # type: ignore[no-any-return]
 
 
-def _film(
+def film(
     u: NDArray[np.float32], v: NDArray[np.float32], wide: int, tall: int, *, strength: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(H, W) shade and gloss of crumpled film: the slopes of a random relief, lit from above, with folds at the welds."""

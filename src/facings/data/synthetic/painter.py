@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.data.synthetic.furniture import RAILS, draw_before, draw_behind, fill, ground
+from facings.data.synthetic.foreground import draw_cards, draw_doors
+from facings.data.synthetic.furniture import CABINET, RAIL_HEIGHT, RAILS, draw_before, draw_behind, fill, ground
 from facings.data.synthetic.lens import View
 from facings.data.synthetic.planogram import Crate, Placement, Row, Wall
 from facings.data.synthetic.renderer import Renderer
@@ -22,7 +23,6 @@ Image = NDArray[np.uint8]
 # Canvas pixels for one of the frame, in its middle.
 OVERSAMPLING = 1.4
 BOARD = (186, 186, 182)
-RAIL_HEIGHT = 3.0  # cm, as furniture draws it
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Painted:
     """The plane's picture: `canvas` (H, W, 3), `ids` (H, W) uint16 with the number of the piece seen at each pixel (0: none).
 
     `placed`: the pieces, number 1 first; `wholes`: pixels of each whole outline; `pieces`: each as it was laid.
-    `corner`: cm of the canvas' left top; `scale`: pixels a cm.
+    `corner`: cm of the canvas' left top; `scale`: pixels a cm; `glazed`: glass doors are before
+    it.
     """
 
     canvas: Image
@@ -40,6 +41,7 @@ class Painted:
     pieces: list["_Piece"]
     corner: tuple[float, float]
     scale: float
+    glazed: bool = False
 
     def hull(self, number: int) -> NDArray[np.float64]:
         """(M, 2) cm of the wall: the convex hull of a piece's whole outline."""
@@ -54,15 +56,26 @@ def paint(wall: Wall, view: View, renderer: Renderer, seed: list[int]) -> Painte
     shape = (int(np.ceil((bottom - top) * scale)), int(np.ceil((right - left) * scale)))
     rng = np.random.default_rng(seed)
     painted = Painted(
-        ground(shape, rng), np.zeros(shape, np.uint16), [], [], [], (float(left), float(top)), float(scale)
+        ground(shape, rng),
+        np.zeros(shape, np.uint16),
+        [],
+        [],
+        [],
+        (float(left), float(top)),
+        float(scale),
+        bool(wall.doors),
     )
-    rail = tuple(int(c) for c in rng.choice(RAILS))
+    rail = CABINET if wall.doors else tuple(int(c) for c in rng.choice(RAILS))
     above, first = -np.inf, 1
     for place, row in enumerate(wall.rows):
         row_rng = np.random.default_rng([*seed, 1, place])
         if above < bottom and row.foot + RAIL_HEIGHT > top:
             _row(painted, _shifted(row, left, top), above - top, view, renderer, row_rng, rail, [*seed, 2], first)
-        above, first = row.foot + RAIL_HEIGHT, first + len(row.placements)
+        above, first = (row.foot if row.hooks else row.foot + RAIL_HEIGHT), first + len(row.placements)
+    for place, row in enumerate(wall.rows):
+        cards = _shifted(row, left, top).cards
+        draw_cards(painted.canvas, painted.ids, cards, float(scale), np.random.default_rng([*seed, 3, place]))
+    draw_doors(painted.canvas, painted.ids, [x - left for x in wall.doors], float(scale))
     return painted
 
 
@@ -76,17 +89,18 @@ def _row(
     hidden = max(0, round(opening * scale)) if np.isfinite(opening) else 0
     canvas, ids = painted.canvas[hidden:], painted.ids[hidden:]
     draw_behind(canvas, row, scale, hidden / scale)
-    if not row.crates:
+    if not row.crates and not row.hooks:
         _boards(painted, max(opening, row.foot - 60), row.foot, centre, rail)
     shown: list[_Piece] = []
     for number, placement in enumerate(row.placements, start=first):
         if -20 < placement.x < painted.canvas.shape[1] / scale + 20:
             painted.placed.append(placement)
             own = np.random.default_rng([*seed, placement.piece or number])
-            shown.append(_piece(placement, len(painted.placed), row.foot, centre, renderer, scale, own))
+            foot = placement.bottom if row.hooks else row.foot
+            shown.append(_piece(placement, len(painted.placed), foot, centre, renderer, scale, own))
     painted.wholes.extend(0.0 for _ in shown)
     painted.pieces.extend(shown)
-    for behind in (True, False):
+    for behind in sorted({piece.placement.behind for piece in shown}, reverse=True):
         group = [piece for piece in shown if piece.placement.behind == behind]
         # Sides lie behind all fronts of their row, those of far packs behind those of near ones.
         for piece in sorted(group, key=lambda piece: -abs(piece.x - centre[0])):
@@ -168,9 +182,11 @@ def _shifted(row: Row, left: float, top: float) -> Row:
     crates = tuple(
         Crate(c.left - left, c.right - left, c.top - top, c.board - top, c.foot - top, c.wood) for c in row.crates
     )
-    return Row(row.foot - top, pieces, crates, tuple(x - left for x in row.tags))
+    tags, hooks = tuple(x - left for x in row.tags), tuple((x - left, y - top) for x, y in row.hooks)
+    cards = tuple(replace(card, x=card.x - left, top=card.top - top) for card in row.cards)
+    return Row(row.foot - top, pieces, crates, tags, hooks, cards, row.top - top)
 
 
 def _moved(p: Placement, left: float, top: float) -> Placement:
     """Not by `replace`, which takes most of the time of a wall with hundreds of pieces."""
-    return Placement(p.product, p.x - left, p.bottom - top, p.angle, p.shade, p.scale, p.behind, p.piece)
+    return Placement(p.product, p.x - left, p.bottom - top, p.angle, p.shade, p.scale, p.behind, p.piece, p.ripeness)

@@ -65,6 +65,9 @@ class Parameters:
     `resolution`: width and height of what they take, null for `image_size` square. `cutouts`: a folder of transparent PNGs, or
     COCO JSON of packshots with masks, whose goods come first; procedural ones fill up to `products`. `cutout_images`: folder of
     the packshots, null for the one beside the JSON; `cutout_height`: cm, of a cut-out whose table does not tell it.
+
+    Chances: `people`: that somebody stands or reaches between camera and goods; `cards`: that a row carries promotion cards;
+    `cabinets`: that a wall is a fridge cabinet with glass doors; `pegs`: that a row of packs hangs on hooks.
     """
 
     train_scenes: int
@@ -88,6 +91,10 @@ class Parameters:
     cutout_images: str | None = None
     cutout_height: float | None = None
     sequence: SequenceParameters | None = None
+    people: float = 0.1
+    cards: float = 0.25
+    cabinets: float = 0.12
+    pegs: float = 0.12
 
     @property
     def frame(self) -> tuple[int, int]:
@@ -106,7 +113,8 @@ class Parameters:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise ConfigError(f"{name}={getattr(self, name)}: expected {low} or more")
-        for name in ("produce_share", "new_share", "misplaced", "gaps", "min_visibility", "query_visibility"):
+        shares = ("produce_share", "new_share", "misplaced", "gaps", "min_visibility", "query_visibility")
+        for name in (*shares, "people", "cards", "cabinets", "pegs"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: expected a share from 0 to 1")
         self._check_frames()

@@ -49,7 +49,7 @@ def photograph(
     seen: Any = cv2.remap(painted.ids, maps, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
     ids = np.asarray(seen, np.uint16)
     gloss = np.array([0.0, *(_gloss(piece) for piece in painted.placed)], np.float32)[ids]
-    picture = develop(np.asarray(frame, np.uint8), gloss, view.station, light, steady, rng)
+    picture = develop(np.asarray(frame, np.uint8), gloss, view.station, light, steady, rng, glazed=painted.glazed)
     return picture, _truth(painted, view, ids, min_visibility)
 
 

@@ -52,7 +52,11 @@ FAMILY_SIZE = 3
 
 @dataclass(frozen=True)
 class Variety:
-    """A sort of fruit or vegetable. `size`: width and height in cm, lying or standing as it does in a crate."""
+    """A sort of fruit or vegetable. `size`: width and height in cm, lying or standing as it does in a crate.
+
+    `ripening`: its colours before and past its best, where they change much. `content`: name of the sort that a net or a bag of
+    film holds.
+    """
 
     category: tuple[str, ...]
     name: str
@@ -60,19 +64,32 @@ class Variety:
     colour: Colour
     blush: Colour
     size: tuple[float, float]
+    ripening: tuple[Colour, Colour] | None = None
+    content: str | None = None
 
 
+UNRIPE, BROWN = (128, 162, 62), (112, 78, 42)
 VARIETIES = (
     Variety(("Fruit", "Apple"), "Apple Red", "round", (178, 28, 38), (215, 140, 60), (7.5, 7.2)),
     Variety(("Fruit", "Apple"), "Apple Green", "round", (130, 180, 60), (170, 205, 95), (7.8, 7.4)),
     Variety(("Fruit", "Apple"), "Apple Pink", "round", (215, 105, 100), (226, 196, 110), (7.2, 6.8)),
-    Variety(("Fruit", "Banana"), "Banana", "curved", (236, 202, 60), (150, 170, 60), (17.0, 8.0)),
+    Variety(("Fruit", "Banana"), "Banana", "curved", (236, 202, 60), (226, 206, 80), (17.0, 8.0), (UNRIPE, BROWN)),
     Variety(("Fruit", "Citrus"), "Orange", "round", (240, 140, 30), (246, 165, 60), (8.0, 8.0)),
     Variety(("Fruit", "Citrus"), "Lemon", "oval", (244, 214, 60), (225, 205, 70), (8.2, 6.2)),
     Variety(("Fruit", "Citrus"), "Lime", "oval", (92, 146, 46), (130, 170, 70), (6.6, 5.4)),
-    Variety(("Fruit", "Pear"), "Pear Green", "pear", (168, 190, 80), (196, 200, 110), (7.0, 10.5)),
+    Variety(
+        ("Fruit", "Pear"), "Pear Green", "pear", (168, 190, 80), (196, 200, 110), (7.0, 10.5), (UNRIPE, (206, 178, 86))
+    ),
     Variety(("Fruit", "Pear"), "Pear Brown", "pear", (160, 116, 62), (182, 146, 82), (7.0, 10.5)),
-    Variety(("Vegetable", "Tomato"), "Tomato", "round", (206, 40, 30), (220, 90, 50), (6.8, 6.0)),
+    Variety(
+        ("Vegetable", "Tomato"),
+        "Tomato",
+        "round",
+        (206, 40, 30),
+        (220, 90, 50),
+        (6.8, 6.0),
+        ((206, 140, 60), (160, 22, 26)),
+    ),
     Variety(("Vegetable", "Pepper"), "Pepper Red", "lobed", (196, 26, 30), (214, 60, 40), (8.5, 9.5)),
     Variety(("Vegetable", "Pepper"), "Pepper Yellow", "lobed", (242, 190, 36), (248, 214, 90), (8.5, 9.5)),
     Variety(("Vegetable", "Pepper"), "Pepper Green", "lobed", (46, 110, 46), (80, 140, 60), (8.5, 9.5)),
@@ -87,12 +104,64 @@ VARIETIES = (
     Variety(("Fruit", "Grapes"), "Grapes Red", "cluster", (96, 34, 66), (130, 60, 92), (13.0, 13.0)),
     Variety(("Vegetable", "Aubergine"), "Aubergine", "pear", (58, 28, 66), (84, 46, 90), (8.0, 15.0)),
     Variety(("Fruit", "Kiwi"), "Kiwi", "oval", (122, 94, 56), (142, 112, 70), (6.8, 5.6)),
+    Variety(("Vegetable", "Tomato"), "Tomatoes on the Vine", "vine", (204, 34, 28), (222, 84, 44), (17.0, 11.0)),
+    Variety(("Vegetable", "Carrot"), "Carrot Bunch", "bunch", (232, 116, 34), (70, 128, 48), (12.0, 27.0)),
+    Variety(("Vegetable", "Mushroom"), "Mushroom", "cap", (236, 226, 208), (206, 184, 150), (4.6, 4.4)),
+    Variety(("Fruit", "Melon"), "Watermelon Half", "half_seeds", (52, 96, 48), (214, 52, 58), (22.0, 21.0)),
+    Variety(("Fruit", "Melon"), "Cantaloupe Half", "half_hollow", (190, 168, 104), (240, 162, 84), (14.0, 14.0)),
+    Variety(("Vegetable", "Cabbage"), "Red Cabbage Half", "half_leaves", (92, 36, 84), (226, 206, 226), (15.0, 15.0)),
+    Variety(
+        ("Fruit", "Citrus"), "Oranges in a Net", "net", (236, 96, 30), (250, 200, 60), (19.0, 27.0), content="Orange"
+    ),
+    Variety(
+        ("Fruit", "Citrus"), "Lemons in a Net", "net", (240, 216, 40), (60, 140, 60), (14.0, 21.0), content="Lemon"
+    ),
+    Variety(
+        ("Vegetable", "Onion"),
+        "Onions in a Net",
+        "net",
+        (206, 52, 44),
+        (250, 246, 230),
+        (17.0, 25.0),
+        content="Onion Yellow",
+    ),
+    Variety(
+        ("Vegetable", "Potato"),
+        "Potatoes in a Net",
+        "net",
+        (240, 196, 60),
+        (70, 120, 60),
+        (22.0, 30.0),
+        content="Potato",
+    ),
+    Variety(
+        ("Fruit", "Apple"), "Apples in a Bag", "film", (226, 232, 230), (196, 30, 44), (20.0, 26.0), content="Apple Red"
+    ),
+    Variety(
+        ("Vegetable", "Carrot"),
+        "Carrots in a Bag",
+        "film",
+        (228, 234, 228),
+        (40, 120, 60),
+        (20.0, 25.0),
+        content="Carrot",
+    ),
+    Variety(
+        ("Vegetable", "Mushroom"),
+        "Mushrooms in a Bag",
+        "film",
+        (232, 232, 236),
+        (40, 60, 130),
+        (15.0, 15.0),
+        content="Mushroom",
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Product:
-    """One product. `kind`: a package or a produce shape; `colours`: ground, second and flavour; `seed`: of its artwork."""
+    """One product. `kind`: a package or a produce shape; `colours`: ground, second and flavour, of produce skin
+    and blush, and those before and past its best where they differ; `seed`: of its artwork. `content`: what a net or bag holds."""
 
     product_id: str
     name: str
@@ -105,10 +174,11 @@ class Product:
     seed: int
     gtin: str | None = None
     plu: str | None = None
+    content: "Product | None" = None
 
     def taxonomy(self) -> dict[str, Any]:
         """The entry of taxonomy.json."""
-        entry = product_entry(self.name, category=list(self.category), sold_by="weight" if self.produce else "piece")
+        entry = product_entry(self.name, category=list(self.category), sold_by="weight" if self.plu else "piece")
         return entry | {"gtin": self.gtin, "plu": self.plu}
 
 
@@ -160,6 +230,9 @@ def _family(number: int, rng: np.random.Generator, seed: int) -> list[Product]:
 
 
 def _produce(variety: Variety, index: int, seed: int) -> Product:
+    """Loose goods have a PLU; what is packed in a net or a bag has a GTIN."""
+    inside = next((number for number, other in enumerate(VARIETIES) if other.name == variety.content), None)
+    digits = f"21{index:05d}00000"
     return Product(
         product_id=variety.name.lower().replace(" ", "_"),
         name=variety.name,
@@ -167,10 +240,12 @@ def _produce(variety: Variety, index: int, seed: int) -> Product:
         produce=True,
         kind=variety.shape,
         size=variety.size,
-        colours=(variety.colour, variety.blush),
+        colours=(variety.colour, variety.blush, *(variety.ripening or ())),
         words=(variety.name,),
         seed=seed * 1000 + 500 + index,
-        plu=str(3900 + index),
+        gtin=None if inside is None else digits + check_digit(digits),
+        plu=str(3900 + index) if inside is None else None,
+        content=None if inside is None else _produce(VARIETIES[inside], inside, seed),
     )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facings.data.synthetic.camera import CAMERAS, Camera, expose, jpeg, view
-from facings.data.synthetic.furniture import RAILS, draw_before, draw_behind, ground
+from facings.data.synthetic.foreground import draw_cards, draw_doors, draw_passer
+from facings.data.synthetic.furniture import CABINET, RAIL_HEIGHT, RAILS, draw_before, draw_behind, ground
 from facings.data.synthetic.packaging import SOFT, VARIANTS, draw_package
 from facings.data.synthetic.planogram import Placement, Wall
 from facings.data.synthetic.produce import draw_produce
@@ -16,13 +17,16 @@ from facings.data.synthetic.products import Product
 from facings.data.synthetic.sprites import laid, outline, paste, premultiplied
 from facings.data.synthetic.stock import Stock
 from facings.data.synthetic.truth import shown_within, windows_of
+from facings.data.synthetic.wraps import draw_wrapped
 
 Image = NDArray[np.uint8]
 # The wall is drawn larger than the frame, so that the camera's view is always sampled down.
 WALL_SCALE = 1.6
 PACK_PIXELS = 260
 # How many pieces of a kind of produce are drawn; size, proportions and turn make more of each.
-LOOKS = 18
+LOOKS = 6
+# In so many steps from unripe to past its best.
+RIPENESS = 3
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,22 @@ class Renderer:
         self._cutouts: Mapping[str, Image] = cutouts or {}
         self._stock = Stock()
 
-    def scene(self, wall: Wall, camera: Camera, rng: np.random.Generator, *, min_visibility: float) -> Scene:
-        """Draw, look, expose. Pieces seen to a share below `min_visibility` are in the picture but not labelled."""
+    def scene(
+        self, wall: Wall, camera: Camera, rng: np.random.Generator, *, min_visibility: float, passed: bool = False
+    ) -> Scene:
+        """Draw, look, expose. Pieces seen to a share below `min_visibility` are in the picture but not labelled; `passed`: by
+        somebody who hides some."""
         scale = self.wall / wall.width
         canvas = ground((self.wall, self.wall), rng)
         ids = np.zeros((self.wall, self.wall), np.uint16)
         placed: list[Placement] = []
         wholes: list[int] = []
-        rail = tuple(int(c) for c in rng.choice(RAILS))
+        rail = CABINET if wall.doors else tuple(int(c) for c in rng.choice(RAILS))
+        hidden = 0
         for row in wall.rows:
-            draw_behind(canvas, row, scale)
+            # The shadow of a board falls on nothing above that board.
+            draw_behind(canvas[hidden:], row, scale, hidden / scale)
+            hidden = max(0, round((row.foot + (0.0 if row.hooks else RAIL_HEIGHT)) * scale))
             for placement in row.placements:
                 sprite = self.sprite(placement, scale, rng)
                 left = round(placement.x * scale - sprite.shape[1] / 2)
@@ -72,6 +82,11 @@ class Renderer:
                 placed.append(placement)
                 wholes.append(paste(canvas, ids, sprite, left, top, len(placed), placement.shade, rng))
             draw_before(canvas, ids, row, scale, rail, rng)
+        for row in wall.rows:
+            draw_cards(canvas, ids, row.cards, scale, rng)
+        draw_doors(canvas, ids, wall.doors, scale)
+        if passed:
+            draw_passer(canvas, ids, scale, rng)
         matrix = view(camera, self.wall, self.size, rng)
         size = (self.size, self.size)
         frame = cv2.warpPerspective(
@@ -130,16 +145,17 @@ class Renderer:
         wide = 1.0
         if product.produce:
             height, wide = height * float(rng.uniform(0.88, 1.1)), float(rng.uniform(0.94, 1.06))
-        drawing = self._drawing(product, height, rng)
+        drawing = self._drawing(placement, height, rng)
         wide *= height * drawing.shape[1] / len(drawing)
         return laid(drawing, max(4, round(wide)), max(4, round(height)), placement.angle)
 
-    def _drawing(self, product: Product, height: float, rng: np.random.Generator) -> Image:
+    def _drawing(self, placement: Placement, height: float, rng: np.random.Generator) -> Image:
         """`height` pixels high or more, drawn at first sight; goods with a cut-out have that alone."""
+        product = placement.product
         name = product.product_id
         if product.produce:
-            look = int(rng.integers(LOOKS))
-            return self._stock.drawn((name, look), height, lambda tall: _grown(product, tall, look))
+            look, step = int(rng.integers(LOOKS)), min(RIPENESS - 1, int(placement.ripeness * RIPENESS))
+            return self._stock.drawn((name, look, step), height, lambda tall: _grown(product, tall, look, step))
         if name in self._cutouts:
             return self._stock.scaled(name, height, lambda: premultiplied(self._cutouts[name]))
         lies = int(rng.integers(VARIANTS)) if product.kind in SOFT else 0
@@ -148,9 +164,12 @@ class Renderer:
         )
 
 
-def _grown(product: Product, tall: int, look: int) -> Image:
-    """One of the kept looks of a kind of produce."""
-    return premultiplied(draw_produce(product, tall, np.random.default_rng([product.seed, 12, look])))
+def _grown(product: Product, tall: int, look: int, step: int) -> Image:
+    """One of the kept looks of a kind of produce, at a step of its ripeness."""
+    rng = np.random.default_rng([product.seed, 12, look, step])
+    ripeness = (step + float(rng.random())) / RIPENESS
+    draw = draw_wrapped if product.content else draw_produce
+    return premultiplied(draw(product, tall, rng, ripeness))
 
 
 def _soften(canvas: Image, shrink: float) -> Image:

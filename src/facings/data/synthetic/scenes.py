@@ -11,13 +11,14 @@ import numpy as np
 
 from facings.data.synthetic.camera import CAMERAS
 from facings.data.synthetic.cutouts import Cutouts, read_cutouts
+from facings.data.synthetic.foreground import draw_passer
 from facings.data.synthetic.joining import CATEGORIES
 from facings.data.synthetic.lens import View, hang, swayed
 from facings.data.synthetic.optics import Light
 from facings.data.synthetic.painter import paint
 from facings.data.synthetic.parameters import Parameters
 from facings.data.synthetic.photograph import Taken, photograph
-from facings.data.synthetic.planogram import Wall, plan, plan_crowded, settled
+from facings.data.synthetic.planogram import Fixtures, Wall, plan, plan_crowded, settled
 from facings.data.synthetic.products import Product, assortment
 from facings.data.synthetic.renderer import PACK_PIXELS, Renderer, Seen
 from facings.data.synthetic.shards import Frame
@@ -73,6 +74,11 @@ def divide(products: Sequence[Product], parameters: Parameters) -> tuple[tuple[P
     return trained, tuple(p for index, p in enumerate(products) if index in new)
 
 
+def fixtures_of(parameters: Parameters) -> Fixtures:
+    """What walls are fitted with."""
+    return Fixtures(cards=parameters.cards, cabinets=parameters.cabinets, pegs=parameters.pegs)
+
+
 @dataclass(frozen=True)
 class Scenes:
     """The frames of a split, each of a wall of its own."""
@@ -98,7 +104,8 @@ class Scenes:
         if p.cameras is not None:
             return self._calibrated(index, wall, p.cameras[index % len(p.cameras)], rng)
         camera = CAMERAS[index % len(CAMERAS)]
-        scene = renderer_of(p).scene(wall, camera, rng, min_visibility=p.min_visibility)
+        passed = float(rng.random()) < p.people
+        scene = renderer_of(p).scene(wall, camera, rng, min_visibility=p.min_visibility, passed=passed)
         size = {"width": p.image_size, "height": p.image_size}
         image = {"file_name": self.name(index), **size, "camera_id": camera.camera_id}
         return Frame(scene.jpeg, image, [annotation(seen, camera.camera_id) for seen in scene.seen])
@@ -108,6 +115,8 @@ class Scenes:
         size = (wall.width, wall.height)
         view = swayed(hang(STATIONS[camera], size, p.frame, rng), size, rng)
         painted = paint(wall, view, renderer_of(p), [p.seed, 20 + SPLITS.index(self.split), index])
+        if float(rng.random()) < p.people:
+            draw_passer(painted.canvas, painted.ids, painted.scale, rng)
         jpeg, taken = photograph(painted, view, Light(), rng, rng, min_visibility=p.min_visibility)
         return Frame(jpeg, image_record(self.name(index), view), [full_annotation(piece, camera) for piece in taken])
 
@@ -119,11 +128,12 @@ class Scenes:
         share = float(rng.uniform(0.34, 1.0))
         chosen = rng.permutation(len(shown))[: max(4, round(len(shown) * share))]
         goods = [shown[i] for i in sorted(chosen.tolist())]
+        fixtures = fixtures_of(p)
         if p.products_per_scene is None:
             width = None if p.cameras is None else float(rng.uniform(*WIDTH))
-            return plan(goods, rng, misplaced=p.misplaced, gaps=p.gaps, width=width)
+            return plan(goods, rng, misplaced=p.misplaced, gaps=p.gaps, width=width, fixtures=fixtures)
         count = p.products_per_scene[index % len(p.products_per_scene)]
-        return plan_crowded(goods, rng, count=count, misplaced=p.misplaced, gaps=p.gaps)
+        return plan_crowded(goods, rng, count=count, misplaced=p.misplaced, gaps=p.gaps, fixtures=fixtures)
 
 
 def annotation(seen: Seen, camera_id: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from facings.data.synthetic.foreground import draw_passer
 from facings.data.synthetic.happenings import happen
 from facings.data.synthetic.lens import View, hang, swayed
 from facings.data.synthetic.optics import Light
@@ -14,7 +15,15 @@ from facings.data.synthetic.painter import paint
 from facings.data.synthetic.parameters import Parameters, SequenceParameters
 from facings.data.synthetic.photograph import photograph
 from facings.data.synthetic.planogram import plan, plan_crowded, settled
-from facings.data.synthetic.scenes import WIDTH, divide, full_annotation, goods_of, image_record, renderer_of
+from facings.data.synthetic.scenes import (
+    WIDTH,
+    divide,
+    fixtures_of,
+    full_annotation,
+    goods_of,
+    image_record,
+    renderer_of,
+)
 from facings.data.synthetic.shards import Frame
 from facings.data.synthetic.stations import STATIONS
 from facings.data.synthetic.timeline import Timeline, is_closed
@@ -30,10 +39,13 @@ def timeline_of(parameters: Parameters) -> Timeline:
     p, rng = parameters, np.random.default_rng([parameters.seed, 40])
     products = goods_of(p)
     shown = list(divide(products, p)[0])
+    fitted = fixtures_of(p)
     if p.products_per_scene is None:
-        wall = plan(shown, rng, misplaced=p.misplaced, gaps=p.gaps, width=float(rng.uniform(*WIDTH)))
+        width = float(rng.uniform(*WIDTH))
+        wall = plan(shown, rng, misplaced=p.misplaced, gaps=p.gaps, width=width, fixtures=fitted)
     else:
-        wall = plan_crowded(shown, rng, count=p.products_per_scene[0], misplaced=p.misplaced, gaps=p.gaps)
+        count = p.products_per_scene[0]
+        wall = plan_crowded(shown, rng, count=count, misplaced=p.misplaced, gaps=p.gaps, fixtures=fitted)
     return happen(settled(wall), products, parameters.sequence, rng)
 
 
@@ -75,8 +87,13 @@ class SequenceFrames:
         wall, slot_of = timeline.wall_at(number)
         view = self._view(camera, number, (wall.width, wall.height))
         time = timeline.time(number)
+        painted = paint(wall, view, renderer_of(p), [p.seed, 42])
+        # The same shopper before all cameras, while the shop is open.
+        passing = np.random.default_rng([p.seed, 47, number])
+        if float(passing.random()) < p.people and not (self._sequence.night and is_closed(time)):
+            draw_passer(painted.canvas, painted.ids, painted.scale, passing)
         jpeg, taken = photograph(
-            paint(wall, view, renderer_of(p), [p.seed, 42]),
+            painted,
             view,
             light_at(time, self._sequence),
             np.random.default_rng([p.seed, 43, camera]),

@@ -45,7 +45,7 @@ def set_back(placement: Placement, foot: float, centre: Points) -> tuple[float, 
     """Where on the front, and how much smaller, the camera sees a piece: x and foot (cm), scale."""
     if not placement.behind:
         return placement.x, placement.bottom, 1.0
-    shrunk = receding(centre, max(depth_of(placement), 0.4 * placement.product.size[0]) + 0.5)
+    shrunk = receding(centre, placement.behind * (max(depth_of(placement), 0.4 * placement.product.size[0]) + 0.5))
     x = float(centre[0] + (placement.x - centre[0]) * shrunk)
     return x, float(centre[1] + (foot - centre[1]) * shrunk), shrunk
 

@@ -68,12 +68,17 @@ class Timeline:
             slot = self.slots[number]
             assert event.product is not None and event.piece is not None
             slot_of[event.piece] = number
-            pieces[slot.row].append(replace(slot.stands, product=event.product, piece=event.piece))
+            stands = replace(slot.stands, product=event.product, piece=event.piece)
+            if self.wall.rows[slot.row].hooks:
+                # What hangs keeps its upper end where the hook is.
+                longer = event.product.size[1] - slot.stands.product.size[1]
+                stands = replace(stands, bottom=stands.bottom + longer)
+            pieces[slot.row].append(stands)
         # Back to front: what is behind others first, heaps by layer.
         rows = [
             replace(
                 row,
-                placements=tuple(sorted(pieces[number], key=lambda p: (not p.behind, p.bottom if row.crates else 0))),
+                placements=tuple(sorted(pieces[number], key=lambda p: (-p.behind, p.bottom if row.crates else 0))),
             )
             for number, row in enumerate(self.wall.rows)
         ]
