@@ -31,8 +31,9 @@ def test_tables_record_and_what_is_said(source: Path, tmp_path: Path, capsys: py
     assert record["card"]["commercial"] == "no" and set(record["inputs"]) == {"annotations/annotations_val.csv"}
     table = read_coco(tmp_path / "out" / "instances_val.json", record["images"])
     assert table.images[0].boxes.tolist() == [[1, 2, 11, 22]]
-    # Again, over its own tables.
-    assert main(["prepare", "dataset=sku110k", f"source={source}", "output=out"]) == 0
+    # Again, over its own tables, and checked by name: pictures are found though the source was given from this folder.
+    assert main(["prepare", "dataset=sku110k", "source=sku", "output=out"]) == 0
+    assert main(["data", "check", "out", "--data-dir", "."]) == 0
 
 
 def test_what_can_be_mended_is_said(source: Path, capsys: pytest.CaptureFixture[str]) -> None:

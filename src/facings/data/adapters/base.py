@@ -148,7 +148,8 @@ def write_record(card: Card, report: Report, source: Path, output: Path) -> None
         "schema": "facings.prepare/1",
         "card": asdict(card),
         "source": str(source),
-        "images": None if report.pictures is None else str(report.pictures),
+        # Whole, for whoever reads it does so from another folder.
+        "images": None if report.pictures is None else str(report.pictures.resolve()),
         **report.as_json(),
         "inputs": _checksums(report.inputs, source),
         "outputs": _checksums(report.outputs, output),

@@ -3,7 +3,7 @@
 Knows nothing of how likeness is measured.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,18 @@ def _check_identical(entries: Sequence[Listed], pictures: Mapping[Path, Picture]
             elif other.split == first.split and other.path != first.path:
                 findings.add("image-identical", "same bytes", **where)
             if None not in (first.label, other.label) and first.label != other.label:
-                shown = f"{', '.join(first.label)} and {', '.join(other.label)}"
+                shown = f"{_counted(first.label)}, and {_counted(other.label)}"
                 findings.add("label-conflict", shown if len(shown) < 200 else f"{shown[:200]} …", **where)
+
+
+def _counted(labels: Sequence[str]) -> str:
+    """Labels of one picture in words.
+
+    >>> _counted(("apple", "apple", "pear")), _counted(())
+    ('2 apple, pear', 'none')
+    """
+    counts = Counter(labels)
+    return ", ".join(f"{count} {label}" if count > 1 else label for label, count in counts.items()) or "none"
 
 
 def _check_near(entries: Sequence[Listed], pictures: Mapping[Path, Picture], findings: Findings) -> None:
