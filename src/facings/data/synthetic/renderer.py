@@ -25,7 +25,7 @@ WALL_SCALE = 1.6
 PACK_PIXELS = 260
 # How many pieces of a kind of produce are drawn; size, proportions and turn make more of each.
 LOOKS = 6
-# In so many steps from unripe to past its best.
+# Of what changes colour, in so many steps from unripe to past its best.
 RIPENESS = 3
 
 
@@ -154,7 +154,8 @@ class Renderer:
         product = placement.product
         name = product.product_id
         if product.produce:
-            look, step = int(rng.integers(LOOKS)), min(RIPENESS - 1, int(placement.ripeness * RIPENESS))
+            steps = _steps(product)
+            look, step = int(rng.integers(LOOKS)), min(steps - 1, int(placement.ripeness * steps))
             return self._stock.drawn((name, look, step), height, lambda tall: _grown(product, tall, look, step))
         if name in self._cutouts:
             return self._stock.scaled(name, height, lambda: premultiplied(self._cutouts[name]))
@@ -164,10 +165,15 @@ class Renderer:
         )
 
 
+def _steps(product: Product) -> int:
+    """In how many steps of ripeness a kind of produce is drawn."""
+    return RIPENESS if len((product.content or product).colours) > 2 else 1
+
+
 def _grown(product: Product, tall: int, look: int, step: int) -> Image:
     """One of the kept looks of a kind of produce, at a step of its ripeness."""
     rng = np.random.default_rng([product.seed, 12, look, step])
-    ripeness = (step + float(rng.random())) / RIPENESS
+    ripeness = (step + float(rng.random())) / _steps(product)
     draw = draw_wrapped if product.content else draw_produce
     return premultiplied(draw(product, tall, rng, ripeness))
 
