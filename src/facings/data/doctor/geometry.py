@@ -80,7 +80,7 @@ def box_fault(box: Any, extent: tuple[float, float]) -> tuple[str, tuple[float, 
     if not isinstance(box, list) or len(box) != 4 or not all(_number(value) for value in box):
         return "box-malformed", (0.0, 0.0, 0.0, 0.0)
     x, y, width, height = (float(value) for value in box)
-    corners, limits = (x, y, x + width, y + height), (*extent, *extent)
+    corners, limits = (x, y, x + width, y + height), (float(extent[0]), float(extent[1])) * 2
     inside = tuple(min(max(value, 0.0), limit) for value, limit in zip(corners, limits, strict=True))
     clipped = (inside[0], inside[1], inside[2], inside[3])
     if width < 1 or height < 1:
