@@ -8,8 +8,9 @@ import pytest
 from facings.benchmark.turnover import run_shop
 from facings.benchmark.turnover_data import Embeddings, synthetic_families
 from facings.benchmark.turnover_days import Protocol
-from facings.benchmark.turnover_whitening import RIDGE, whitened
+from facings.benchmark.turnover_whitening import whitened
 from facings.errors import ConfigError, DataError
+from facings.metrics.whitening import RIDGE
 from facings.runtime.standard import Rates
 
 PROTOCOL = Protocol(days=2, views=3, queries=4)

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from facings.benchmark.latency import measure_latency
@@ -27,6 +28,7 @@ from facings.export.model_card import licences, model_card, training_record
 from facings.export.networks import OPSETS, DetectorGraph, Network
 from facings.export.parity import StageParity, as_report, measure_parity, require, tolerances
 from facings.export.precision_gate import Verdict
+from facings.export.whitening import fitting_products, whitened_network
 from facings.files import atomic_folder, atomic_write, sha256
 from facings.runtime.bundle import Bundle, standard_of
 from facings.runtime.gallery import Gallery
@@ -67,6 +69,10 @@ def run(cfg: DictConfig) -> Path:
     checksums = {f"{role} checkpoint": sha256(part.checkpoint) for role, part in trained.items()}
     write_environment(folder, seed=int(cfg.seed), data=checksums, command=command_line("export"))
     limits = tolerances(detector.network if detector else None, embedder.network if embedder else None)
+    fitted: tuple[str, ...] = ()
+    if embedder is not None and int(cfg.calibration.whiten):
+        embedder, enrolment, fitted = _whitened(cfg, embedder, enrolment, console)
+        trained["embedder"] = embedder
     with atomic_folder(target, replace=bool(cfg.overwrite)) as beside:
         console.print("exporting the graphs …")
         manifest = _write_contents(beside, cfg, detector, embedder, enrolment.taxonomy)
@@ -100,7 +106,7 @@ def run(cfg: DictConfig) -> Path:
         seal(beside, manifest)
         with console.status("measuring the latency …"):
             latency = _latency(beside, cfg, pictures)
-        more = decided.report | quantization_report(cfg, verdicts)
+        more = decided.report | quantization_report(cfg, verdicts) | {"whitening": {"products": list(fitted)}}
         _write_papers(beside, cfg, manifest, trained, parity, latency, gallery, more)
         seal(beside, manifest)
         with console.status("verifying …"):
@@ -144,6 +150,8 @@ def _check_settings(cfg: DictConfig) -> Path:
         raise ConfigError(f"opset={cfg.opset}: expected one of {', '.join(map(str, OPSETS))}")
     least = {"top_k": cfg.top_k, "candidates": cfg.candidates, "parity.count": cfg.parity.count}
     least |= {"calibration.views": cfg.calibration.views}
+    if int(cfg.calibration.whiten) < 0:
+        raise ConfigError(f"calibration.whiten={cfg.calibration.whiten}: expected 0 or more products")
     for key, value in least.items():
         if int(value) < 1:
             raise ConfigError(f"{key}={value}: expected 1 or more")
@@ -180,6 +188,25 @@ def _load(cfg: DictConfig, role: str) -> Trained | None:
     figures = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
     known = {name: float(value) for name, value in figures.items() if value is not None and math.isfinite(value)}
     return Trained(checkpoint, network, config, known)
+
+
+def _whitened(
+    cfg: DictConfig, embedder: Trained, enrolment: Enrolment, console: Console
+) -> tuple[Trained, Enrolment, tuple[str, ...]]:
+    """The embedder with a linear layer behind it, what is left to calibrate, and the products that the layer was fitted on."""
+    enrolled = {str(view.product_id) for view in enrolment.views}
+    fitted = fitting_products(enrolment.calibration, enrolled, int(cfg.calibration.whiten), int(cfg.seed))
+    views = [view for view in enrolment.calibration if view.product_id in fitted]
+    left = [view for view in enrolment.calibration if view.product_id not in fitted]
+    with Progress(console=console) as progress:
+        task = progress.add_task("embedding the crops to whiten by", total=len(views))
+        try:
+            network = whitened_network(
+                embedder.network, views, margin=float(cfg.crop_margin), advance=lambda: progress.advance(task)
+            )
+        except ValueError as fault:
+            raise DataError(f"calibration.whiten={cfg.calibration.whiten}: {fault}") from fault
+    return replace(embedder, network=network), replace(enrolment, calibration=left), fitted
 
 
 def _parity_pictures(cfg: DictConfig) -> list[Path]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader
 
 from facings.errors import DataError
-from facings.export.enrolment import View, trim_ground
+from facings.export.enrolment import View, framed
 from facings.runtime.crops import cut_crop
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
@@ -82,9 +82,8 @@ def embedder_samples(recognizer: Recognizer, views: Sequence[View], *, threads: 
     margin = recognizer.bundle.postprocess.crop_margin
 
     def prepare(view: View) -> NDArray[np.float32]:
-        image = trim_ground(read_image(view.path)) if view.trim else read_image(view.path)
-        box = view.box or (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-        pixels: NDArray[np.float32] = crop(image=cut_crop(image, np.array(box, np.float32), margin)[None])["pixels"]
+        image, box = framed(read_image(view.path), view)
+        pixels: NDArray[np.float32] = crop(image=cut_crop(image, box, margin)[None])["pixels"]
         return pixels
 
     return Samples("crops", views, prepare)

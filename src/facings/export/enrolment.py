@@ -72,11 +72,17 @@ def embed_views(recognizer: Recognizer, views: Sequence[View], advance: Advance 
     for view in views:
         if decoded is None or decoded[0] != view.path:
             decoded = (view.path, read_image(view.path))
-        image = trim_ground(decoded[1]) if view.trim else decoded[1]
-        box = view.box or (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-        vectors.append(recognizer.embed(image, np.array([box], np.float32)))
+        image, box = framed(decoded[1], view)
+        vectors.append(recognizer.embed(image, box[None]))
         advance()
     return np.concatenate(vectors)
+
+
+def framed(image: Image, view: View) -> tuple[Image, NDArray[np.float32]]:
+    """The picture of a view, trimmed where it is to be, and (4,) its box in that, the whole where it has none."""
+    image = trim_ground(image) if view.trim else image
+    box = view.box or (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+    return image, np.array(box, np.float32)
 
 
 def own_photos(crops: Sequence[View], photos: Sequence[View], count: int) -> NDArray[np.int64]:

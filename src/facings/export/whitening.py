@@ -1,0 +1,76 @@
+"""An embedder that is exported with a linear layer behind it, fitted on stored crops of goods that are not enrolled."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facings.data.transforms.letterbox import letterbox, normalise
+from facings.errors import ConfigError
+from facings.export.enrolment import View, framed
+from facings.export.networks import Network
+from facings.metrics.whitening import Whitening, fit_whitening
+from facings.runtime.crops import cut_crop
+from facings.runtime.images import read_image
+
+FEWEST_CROPS = 2
+
+
+class WhitenedEmbedder(nn.Module):
+    """`model`, whose vectors of `dimension` D go through a `Whitening`."""
+
+    centre: Tensor
+    matrix: Tensor
+
+    def __init__(self, model: nn.Module, layer: Whitening) -> None:
+        super().__init__()
+        self.model = model
+        self.dimension = int(model.dimension)  # type: ignore[arg-type]
+        self.register_buffer("centre", torch.from_numpy(layer.centre.astype(np.float32)))
+        self.register_buffer("matrix", torch.from_numpy(layer.matrix.astype(np.float32)))
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """`crops` [B, 3, S, S] → [B, D] of unit length."""
+        return F.normalize((self.model(crops) - self.centre) @ self.matrix, dim=1)
+
+
+def fitting_products(views: Sequence[View], enrolled: Collection[str], count: int, seed: int) -> tuple[str, ...]:
+    """`count` products of calibration `views` to fit the layer on, drawn: not enrolled, and with two crops or more.
+
+    The others calibrate: fitted on the very crops that calibrate, the layer would make the standard too bold. Raises ConfigError
+    where there are not so many, or none would be left.
+    """
+    crops: dict[str, int] = {}
+    for view in views:
+        if view.product_id is not None and view.product_id not in enrolled:
+            crops[view.product_id] = crops.get(view.product_id, 0) + 1
+    fit = sorted(name for name, number in crops.items() if number >= FEWEST_CROPS)
+    if count > len(fit) or count >= len(crops):
+        raise ConfigError(
+            f"calibration.whiten={count}: of the calibration crops' products that are not enrolled, {len(fit)} have "
+            f"{FEWEST_CROPS} crops or more, and some must be left to calibrate; give calibration.table with more of them"
+        )
+    return tuple(sorted(np.random.default_rng(seed).permutation(fit)[:count].tolist()))
+
+
+def whitened_network(
+    network: Network, views: Sequence[View], *, margin: float, advance: Callable[[], None] = lambda: None
+) -> Network:
+    """`network` with the layer that the crops of `views` (with their products) ask for."""
+    vectors = np.concatenate([_embedded(network, view, margin, advance) for view in views])
+    layer = fit_whitening(vectors, [str(view.product_id) for view in views])
+    return replace(network, model=WhitenedEmbedder(network.model, layer).eval())
+
+
+def _embedded(network: Network, view: View, margin: float, advance: Callable[[], None]) -> NDArray[np.float32]:
+    image, box = framed(read_image(view.path), view)
+    square, _ = letterbox(cut_crop(image, box, margin), network.image_size)
+    with torch.no_grad():
+        vector = network.model(torch.from_numpy(normalise(square, network.mean, network.std))[None])
+    advance()
+    found: NDArray[np.float32] = vector.float().numpy()
+    return found
