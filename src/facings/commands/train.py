@@ -22,7 +22,7 @@ from facings.commands.headlines import figures_json, training_claim
 from facings.commands.inspection import TrainingBatchesSheet, write_inspection
 from facings.commands.retrieval_details import write_retrieval
 from facings.data.class_balance import balanced_weights
-from facings.data.doctor.quick import cheap_checks
+from facings.data.doctor.quick import cheap_checks, cheap_row_checks
 from facings.errors import CheckpointError, ConfigError, DataError
 from facings.files import atomic_write
 from facings.tasks.allocator import keep_freed_memory
@@ -51,7 +51,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     automatic = OmegaConf.select(cfg, "data.batch_size") == "auto"
     data = instantiate(cfg.data, **({"batch_size": 1} if automatic else {}))
-    if cfg.check_data and hasattr(data, "train_table"):
+    if cfg.check_data:
         _refuse_spoiled(data)
     if hasattr(data, "labels"):
         with open_dict(cfg):
@@ -102,10 +102,16 @@ def run(cfg: DictConfig) -> dict[str, float]:
 
 
 def _refuse_spoiled(data: Any) -> None:
-    """Raises DataError where the annotations hold what would spoil the training in silence."""
-    if reasons := cheap_checks(data.train_table, test=data.val_table):
+    """Raises DataError where the annotations hold what would spoil the training, or its figures, in silence."""
+    reasons: list[str] = []
+    if hasattr(data, "train_table"):
+        source, reasons = data.train_table.source, cheap_checks(data.train_table, test=data.val_table)
+    elif hasattr(data, "train_rows"):
+        judged = [*data.val_rows, *data.test_rows]
+        source, reasons = data.table.source, cheap_row_checks(data.train_rows, judged=judged)
+    if reasons:
         raise DataError(
-            f"{data.train_table.source}: would spoil the training:\n  "
+            f"{source}: would spoil the training:\n  "
             + "\n  ".join(reasons)
             + "\ntrain all the same with check_data=false"
         )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from facings.data.doctor.examination import examine
 from facings.data.doctor.faults import KINDS, Findings
 from facings.data.doctor.licences import read_licence
 from facings.data.doctor.pictures import look, turned
-from facings.data.doctor.quick import cheap_checks
+from facings.data.doctor.quick import cheap_checks, cheap_row_checks
 from facings.data.doctor.repair import repair
 from facings.data.doctor.sources import open_dataset
 from facings.data.doctor.twins import near_pairs
+from facings.data.tables import RecognitionRow
 from facings.errors import DataError
 
 
@@ -166,6 +168,21 @@ def test_training_is_refused_what_would_spoil_it(sound: Path, tmp_path: Path) ->
         "nothing can be learned" in r
         for r in cheap_checks(read_coco(tmp_path / "constant.json", sound / "images/train"))
     )
+
+
+def test_an_embedder_s_training_is_refused_too(tmp_path: Path) -> None:
+    rows = [RecognitionRow(tmp_path / f"{number}.jpg", "ab"[number % 2], "train", "train") for number in range(20)]
+    asked = [
+        RecognitionRow(tmp_path / "q.jpg", "a", "val", "query"),
+        RecognitionRow(tmp_path / "q.jpg", "b", "val", "query"),
+    ]
+    assert cheap_row_checks(rows, judged=asked) == []
+    (torn,) = cheap_row_checks([*rows, replace(rows[0], product_id="b")], judged=asked)
+    assert "1 of 20 crops are listed as several products (first 0.jpg: a, b)" in torn
+    (seen,) = cheap_row_checks(rows, judged=[*asked, replace(rows[3], split="test", role="query")])
+    assert "1 of 3 queries are crops of the training too (first 3.jpg, split 'test')" in seen
+    # Another box of the same picture is another crop.
+    assert cheap_row_checks(rows, judged=[replace(rows[3], box=(0.0, 0.0, 5.0, 5.0))]) == []
 
 
 def test_faults_of_the_real_sets(shared_data: Path) -> None:

@@ -1,9 +1,15 @@
 """What training asks before it starts: faults that would spoil it in silence, found without opening a picture."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from facings.data.coco import CocoTable
 from facings.data.doctor.geometry import doubles
+from facings.data.tables import RecognitionRow
+
+Crop = tuple[Path, tuple[float, float, float, float] | None]
 
 # A few doubled boxes are noise; from this share on a detector learns to answer twice.
 DOUBLED_SHARE = 0.02
@@ -24,6 +30,33 @@ def cheap_checks(table: CocoTable, *, test: CocoTable | None = None) -> list[str
                 "them would be of pictures seen in training; take them out of one"
             )
     return reasons
+
+
+def cheap_row_checks(rows: Sequence[RecognitionRow], *, judged: Sequence[RecognitionRow] = ()) -> list[str]:
+    """Reasons not to train an embedder on `rows`, one line each. `judged`: the queries that it will be judged by.
+
+    Looked at: crops that are listed as two products, and crops that are in training and asked for too.
+    """
+    products: dict[Crop, set[str]] = {}
+    for row in rows:
+        products.setdefault(_crop(row), set()).add(row.product_id)
+    reasons = []
+    torn = [crop for crop, names in products.items() if len(names) > 1]
+    if len(torn) > DOUBLED_SHARE * len(products):
+        names = ", ".join(sorted(products[torn[0]]))
+        reasons.append(
+            f"{len(torn)} of {len(products)} crops are listed as several products (first {torn[0][0].name}: {names}): decide on one"
+        )
+    if seen := [row for row in judged if _crop(row) in products]:
+        reasons.append(
+            f"{len(seen)} of {len(judged)} queries are crops of the training too (first {seen[0].path.name}, split "
+            f"{seen[0].split!r}): figures on them would be of pictures seen in training; take them out of one"
+        )
+    return reasons
+
+
+def _crop(row: RecognitionRow) -> Crop:
+    return row.path.resolve(), row.box
 
 
 def _missing_labels(table: CocoTable, test: CocoTable | None) -> list[str]:
