@@ -33,6 +33,26 @@ def write(folder: Path, annotations: list[dict[str, Any]], replaced: dict[str, A
     return path
 
 
+RECORDS: dict[str, dict[str, Any]] = {
+    "images": {"id": 7, "file_name": "a.png", "width": 60, "height": 40},
+    "categories": {"id": 3, "name": "packaged"},
+    "annotations": {"id": 1, "image_id": 7, "category_id": 3, "bbox": [5, 5, 10, 10], "iscrowd": 0},
+}
+
+
+@pytest.mark.parametrize("value", ["x", None, -5, 1e400, float("nan"), True, [5], {}, 10**400, 1.5, "é" * 300])
+def test_whatever_a_field_holds_is_read_or_refused_in_words(tmp_path: Path, value: Any) -> None:
+    content = {key: [dict(record)] for key, record in RECORDS.items()}
+    for key, record in RECORDS.items():
+        for name in (None, *record):
+            spoiled = content | {key: [value if name is None else record | {name: value}]}
+            path = write(tmp_path, [], spoiled)
+            try:
+                read_coco(path, tmp_path)
+            except DataError as fault:
+                assert path.name in str(fault) and len(str(fault)) < 700 + len(str(tmp_path)), (key, name)
+
+
 def test_boxes_are_clipped_and_faults_listed(tmp_path: Path) -> None:
     boxes = [
         {"bbox": [5, 5, 10, 10], "product_id": "a"},

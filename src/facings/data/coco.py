@@ -1,7 +1,6 @@
 """COCO JSON: read once, checked once, faults listed. Knows nothing of tensors."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,11 @@ from numpy.typing import NDArray
 
 from facings.data.outlines import Segmentation, checked, mask_area, to_rle
 from facings.errors import DataError
-from facings.files import sha256
+from facings.files import is_file, sha256
+from facings.strict_json import shown
+
+# No id, side or coordinate is larger: some sets have ids of twelve digits or more.
+MOST = 2**53
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def read_coco(
         )
     read = tuple(_image(records[i], folder, objects[i], faults) for i in sorted(records))
     if check_files:
-        missing = [image.path for image in read if not image.path.is_file()]
+        missing = [image.path for image in read if not is_file(image.path)]
         if missing:
             raise DataError(
                 f"{source}: {len(missing)} of {len(read)} pictures are not in {folder}, first {missing[0].name}; "
@@ -165,16 +168,42 @@ def _load(source: Path) -> dict[str, Any]:
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(f"{source}: lacks the list {key!r}; expected COCO instances")
-    repeated = [i for i, n in Counter(record.get("id") for record in content["images"]).items() if n > 1]
+    for key in ("images", "annotations", "categories"):
+        strange = [record for record in content[key] if not isinstance(record, dict)]
+        if strange:
+            raise DataError(f"{source}: {key!r} holds {shown(strange[0])}; expected objects")
+    for record in content["categories"]:
+        _whole(record, "id", f"category {shown(record.get('name'))}", source)
+        if not isinstance(record.get("name"), str):
+            raise DataError(f"{source}: category {record['id']}: name is {shown(record.get('name'))}; expected a text")
+    for record in content["images"]:
+        name = f"image {shown(record.get('id'))}"
+        _whole(record, "id", name, source)
+        for side in ("width", "height"):
+            _whole(record, side, name, source, least=1)
+        if not isinstance(record.get("file_name"), str):
+            raise DataError(f"{source}: {name}: file_name is {shown(record.get('file_name'))}; expected a text")
+    repeated = [i for i, n in Counter(int(record["id"]) for record in content["images"]).items() if n > 1]
     if repeated:
         raise DataError(f"{source}: image id {repeated[0]} is used {len(repeated) + 1} times; ids must differ")
     return content
 
 
+def _whole(record: dict[str, Any], field: str, name: str, source: Path, *, least: int = 0) -> None:
+    """Raises DataError unless the field is a whole number, or the text of one."""
+    value = record.get(field)
+    try:
+        number = -1 if isinstance(value, bool) else int(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not least <= number <= MOST:
+        raise DataError(f"{source}: {name}: {field} is {shown(value)}; expected a whole number of {least} or more")
+
+
 def _four_numbers(box: Any) -> bool:
     if not isinstance(box, list) or len(box) != 4:
         return False
-    return all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in box)
+    return all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= MOST for v in box)
 
 
 def _object(
@@ -186,11 +215,12 @@ def _object(
 ) -> _Object | None:
     """A usable annotation, its box clipped, or None with a fault noted."""
     name = f"annotation {annotation.get('id')}"
-    if annotation.get("category_id") not in number_of:
+    if not isinstance(annotation.get("category_id"), int) or annotation["category_id"] not in number_of:
         raise DataError(
             f"{source}: {name} has category_id {annotation.get('category_id')!r}; the file defines {sorted(number_of)}"
         )
-    record = records.get(annotation.get("image_id", -1))
+    pictured = annotation.get("image_id")
+    record = records.get(pictured) if isinstance(pictured, int) else None
     box = annotation.get("bbox")
     if record is None:
         faults.append(f"{name}: image_id {annotation.get('image_id')!r} is not in the file")

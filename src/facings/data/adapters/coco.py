@@ -9,8 +9,9 @@ from pathlib import Path
 from facings.data.adapters import coco_source
 from facings.data.adapters.base import RECORD, Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet
-from facings.data.adapters.layout import Check, NamedPictures, Pictures, below, is_file
+from facings.data.adapters.layout import Check, NamedPictures, Pictures, below
 from facings.errors import DataError
+from facings.files import is_file
 
 CARD = Card(
     name="coco",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from facings.errors import DataError
+from facings.files import is_file
 
 Check = Literal["tail", "decode", "none"]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -68,14 +69,6 @@ def lines_of(path: Path) -> list[tuple[int, str]]:
     with opened(path) as file:
         lines = file.read().splitlines()
     return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
-
-
-def is_file(path: Path) -> bool:
-    """Whether a file is there; a name that no file can have (too long, a zero byte) is none."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 class NamedPictures:

@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from facings.data.adapters.base import Advance, Report, readable
-from facings.data.adapters.layout import Check, Pictures, is_file
+from facings.data.adapters.layout import Check, Pictures
 from facings.data.tables import RecognitionRow, RecognitionTable, Role, write_recognition_table
+from facings.files import is_file
 
 TABLE = "recognition.csv"
 

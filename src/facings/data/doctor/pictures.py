@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facings.data.adapters.layout import is_file
+from facings.files import is_file
 
 State = Literal["read", "missing", "unreadable", "truncated"]
 THUMB = 32

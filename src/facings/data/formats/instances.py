@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from facings.data.adapters.coco_source import categories, load
-from facings.data.adapters.layout import is_file
 from facings.errors import DataError
+from facings.files import is_file
 
 Copy = Literal["copy", "link", "none"]
 
