@@ -86,7 +86,9 @@ def wall(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wall of 16 frames whose assortment changes at frames 6 and 12."""
     folder = tmp_path_factory.mktemp("synthetic") / "wall"
     sequence = SequenceParameters(frames=16, cameras=("overhead",), takes=1.0, swap=6, turnover=0.4, night=False)
-    synthesize(folder, tiny_parameters(products=24, enrol_photos=4, train_scenes=1, val_scenes=1, sequence=sequence))
+    synthesize(folder, tiny_parameters(
+        products=32, enrol_photos=4, train_scenes=1, val_scenes=1, image_size=240, people=0.0, cabinets=0.0, sequence=sequence,
+    ))  # fmt: skip
     return folder
 
 
