@@ -15,7 +15,7 @@ from facings.commands.export import run
 from facings.errors import ConfigError
 from facings.export.enrolment import View
 from facings.export.networks import Network
-from facings.export.whitening import fitting_products, whitened_network
+from facings.export.whitening import WhitenedEmbedder, fitting_products, view_vectors
 from facings.metrics.whitening import fit_whitening
 from facings.runtime.bundle import Bundle
 from facings.runtime.recognizer import Recognizer
@@ -72,11 +72,13 @@ def test_the_network_is_the_layer_on_what_it_was(tiny_shop: TinyShop, tmp_path: 
         path = tmp_path / f"{number}.png"
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
         views.append(View(path, "ab"[number % 2], (5.0, 5.0, 45.0, 35.0)))
-    found = whitened_network(network, views, margin=0.05)
+    layer = fit_whitening(view_vectors(network, views, margin=0.05), [str(view.product_id) for view in views])
+    found = WhitenedEmbedder(network.model, layer.centre, layer.matrix).eval()
     crops = torch.from_numpy(rng.normal(size=(3, 3, 64, 64)).astype(np.float32))
     with torch.no_grad():
-        plain, moved = network.model(crops).numpy(), found.model(crops).numpy()
-    assert moved.shape == plain.shape and not np.allclose(moved, plain, atol=1e-2)
+        plain, moved = network.model(crops).numpy(), found(crops).numpy()
+    np.testing.assert_allclose(moved, layer(plain), atol=1e-5)
+    assert found.dimension == plain.shape[1] and not np.allclose(moved, plain, atol=1e-2)
     np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 1, atol=1e-5)
 
 

@@ -28,8 +28,9 @@ from facings.export.model_card import licences, model_card, training_record
 from facings.export.networks import OPSETS, DetectorGraph, Network
 from facings.export.parity import StageParity, as_report, measure_parity, require, tolerances
 from facings.export.precision_gate import Verdict
-from facings.export.whitening import fitting_products, whitened_network
+from facings.export.whitening import WhitenedEmbedder, fitting_products, view_vectors
 from facings.files import atomic_folder, atomic_write, sha256
+from facings.metrics.whitening import fit_whitening
 from facings.runtime.bundle import Bundle, standard_of
 from facings.runtime.gallery import Gallery
 from facings.runtime.images import read_image
@@ -200,12 +201,15 @@ def _whitened(
     left = [view for view in enrolment.calibration if view.product_id not in fitted]
     with Progress(console=console) as progress:
         task = progress.add_task("embedding the crops to whiten by", total=len(views))
-        try:
-            network = whitened_network(
-                embedder.network, views, margin=float(cfg.crop_margin), advance=lambda: progress.advance(task)
-            )
-        except ValueError as fault:
-            raise DataError(f"calibration.whiten={cfg.calibration.whiten}: {fault}") from fault
+        vectors = view_vectors(
+            embedder.network, views, margin=float(cfg.crop_margin), advance=lambda: progress.advance(task)
+        )
+    try:
+        layer = fit_whitening(vectors, [str(view.product_id) for view in views])
+    except ValueError as fault:
+        raise DataError(f"calibration.whiten={cfg.calibration.whiten}: {fault}") from fault
+    model = WhitenedEmbedder(embedder.network.model, layer.centre, layer.matrix)
+    network = replace(embedder.network, model=model.eval())
     return replace(embedder, network=network), replace(enrolment, calibration=left), fitted
 
 

@@ -1,7 +1,6 @@
 """An embedder that is exported with a linear layer behind it, fitted on stored crops of goods that are not enrolled."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import ConfigError
 from facings.export.enrolment import View, framed
 from facings.export.networks import Network
-from facings.metrics.whitening import Whitening, fit_whitening
 from facings.runtime.crops import cut_crop
 from facings.runtime.images import read_image
 
@@ -21,17 +19,18 @@ FEWEST_CROPS = 2
 
 
 class WhitenedEmbedder(nn.Module):
-    """`model`, whose vectors of `dimension` D go through a `Whitening`."""
+    """`model`, whose vectors of `dimension` D lose `centre` (D,), are multiplied by `matrix` (D, D) from the right, and are of unit
+    length again: `facings.metrics.whitening`."""
 
     centre: Tensor
     matrix: Tensor
 
-    def __init__(self, model: nn.Module, layer: Whitening) -> None:
+    def __init__(self, model: nn.Module, centre: NDArray[np.float64], matrix: NDArray[np.float64]) -> None:
         super().__init__()
         self.model = model
         self.dimension = int(model.dimension)  # type: ignore[arg-type]
-        self.register_buffer("centre", torch.from_numpy(layer.centre.astype(np.float32)))
-        self.register_buffer("matrix", torch.from_numpy(layer.matrix.astype(np.float32)))
+        self.register_buffer("centre", torch.from_numpy(centre.astype(np.float32)))
+        self.register_buffer("matrix", torch.from_numpy(matrix.astype(np.float32)))
 
     def forward(self, crops: Tensor) -> Tensor:
         """`crops` [B, 3, S, S] → [B, D] of unit length."""
@@ -57,13 +56,11 @@ def fitting_products(views: Sequence[View], enrolled: Collection[str], count: in
     return tuple(sorted(np.random.default_rng(seed).permutation(fit)[:count].tolist()))
 
 
-def whitened_network(
+def view_vectors(
     network: Network, views: Sequence[View], *, margin: float, advance: Callable[[], None] = lambda: None
-) -> Network:
-    """`network` with the layer that the crops of `views` (with their products) ask for."""
-    vectors = np.concatenate([_embedded(network, view, margin, advance) for view in views])
-    layer = fit_whitening(vectors, [str(view.product_id) for view in views])
-    return replace(network, model=WhitenedEmbedder(network.model, layer).eval())
+) -> NDArray[np.float32]:
+    """(V, D) of the views' crops, as training cuts and letterboxes them."""
+    return np.concatenate([_embedded(network, view, margin, advance) for view in views])
 
 
 def _embedded(network: Network, view: View, margin: float, advance: Callable[[], None]) -> NDArray[np.float32]:
