@@ -33,6 +33,14 @@ def fit_whitening(vectors: NDArray[np.float32], products: Sequence[str]) -> Whit
     recognition", Interspeech 2006).
 
     Raises ValueError where no product has two photos that differ.
+
+    By hand: what photos of one product differ in is the second axis alone, whose variance is 1, so the ridge is a half of it: the
+    axes are multiplied by 0.5 ** -0.5 and 1.5 ** -0.5; the cosine of two photos of a product goes from 0 to (2 - 2/3) / (2 + 2/3).
+
+    >>> photos = np.float32([[1, 1], [1, -1], [-1, 1], [-1, -1]])
+    >>> found = fit_whitening(photos, ["a", "a", "b", "b"])(photos)
+    >>> round(float(found[0] @ found[1]), 6), round(float(found[0] @ found[3]), 6)
+    (0.5, -1.0)
     """
     photos, names = vectors.astype(np.float64), np.asarray(products)
     apart = photos.copy()
