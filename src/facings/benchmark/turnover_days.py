@@ -1,6 +1,6 @@
 """Who is on the shelf on which day, and who is asked. Knows products by name and photos by number; nothing of vectors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -110,17 +110,11 @@ def days(data: Embeddings, protocol: Protocol, pool: list[str], never: list[str]
         for name in leaving:
             del enrolled[name]
         for name in new:
-            enrolled[name] = np.sort(rng.choice(data.rows(name, enrol=True), protocol.views, replace=False))
+            enrolled[name] = _photos(data, name, protocol.views, rng)
         seen.update(new)
         kinds = [*((n, 0) for n in shelf), *((n, 1) for n in sorted(seen - set(shelf))), *((n, 2) for n in never)]
         asked = [(_draw(data.rows(name, enrol=False), protocol.queries, rng), kind) for name, kind in kinds]
-        yield Day(
-            number,
-            dict(enrolled),
-            tuple(new),
-            np.concatenate([rows for rows, _ in asked]),
-            np.concatenate([np.full(len(rows), kind) for rows, kind in asked]),
-        )
+        yield _day(number, enrolled, new, asked)
 
 
 def recorded(data: Embeddings, protocol: Protocol, pool: list[str], never: list[str], seed: int) -> Iterator[Day]:
@@ -144,7 +138,7 @@ def recorded(data: Embeddings, protocol: Protocol, pool: list[str], never: list[
                 f"day {number} has {len(shelf)} products on the shelf that are neither stored nor kept out; expected 2 or more"
             )
         new = [name for name in shelf if name not in enrolled]
-        photos = {name: np.sort(rng.choice(data.rows(name, enrol=True), protocol.views, replace=False)) for name in new}
+        photos = {name: _photos(data, name, protocol.views, rng) for name in new}
         enrolled = {name: photos[name] if name in photos else enrolled[name] for name in shelf}
         came.update(shelf)
         retired = [name for name in pool if name in came and name not in enrolled]
@@ -152,13 +146,28 @@ def recorded(data: Embeddings, protocol: Protocol, pool: list[str], never: list[
         asked = [
             (_draw(_seen(data, name, number, before=kind == 1), protocol.queries, rng), kind) for name, kind in kinds
         ]
-        yield Day(
-            number,
-            dict(enrolled),
-            tuple(new),
-            np.concatenate([rows for rows, _ in asked]),
-            np.concatenate([np.full(len(rows), kind) for rows, kind in asked]),
-        )
+        yield _day(number, enrolled, new, asked)
+
+
+def _photos(data: Embeddings, product: str, views: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of the photos that a product is enrolled from, drawn, in their order."""
+    return np.sort(rng.choice(data.rows(product, enrol=True), views, replace=False))
+
+
+def _day(
+    number: int,
+    enrolled: dict[str, NDArray[np.int64]],
+    new: Sequence[str],
+    asked: Sequence[tuple[NDArray[np.int64], int]],
+) -> Day:
+    """`asked`: rows of queries and their kind."""
+    return Day(
+        number,
+        dict(enrolled),
+        tuple(new),
+        np.concatenate([rows for rows, _ in asked]),
+        np.concatenate([np.full(len(rows), kind) for rows, kind in asked]),
+    )
 
 
 def _seen(data: Embeddings, product: str, number: int, *, before: bool) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ from facings.errors import ConfigError
 from facings.runtime.bundle import Bundle
 from facings.runtime.enroll_verb import effect_sentences
 from facings.runtime.gallery import Change, Gallery, gallery_folder
-from facings.runtime.gallery_adoption import adopt
+from facings.runtime.gallery_adoption import Adoption, adopt
 from facings.runtime.gallery_history import Difference, check, collect_garbage, diff, history
-from facings.runtime.gallery_reembedding import reembed
+from facings.runtime.gallery_reembedding import Reembedding, reembed
 from facings.runtime.parsing import Parser, count
 from facings.runtime.recognizer import Recognizer
 from facings.suggestions import nearest
@@ -109,17 +110,23 @@ def _check(folder: Path, *, as_json: bool) -> int:
     return 0 if all(state == "sound" for _, state in found) else 1
 
 
-def _adopt(bundle: Bundle, source: Path, options: argparse.Namespace) -> int:
-    done = adopt(bundle, Bundle.open(source), author=options.author, reason=options.reason)
+def _taken_over(done: Adoption | Reembedding, how: str, products: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """What a version that took `products` over from another bundle says of itself, as JSON and for a person."""
     content = {
         "gallery_version": done.gallery.version,
-        "adopted": list(done.adopted),
+        how: list(products),
         "retired": list(done.retired),
         "kept": list(done.kept),
     }
     lines = [f"gallery version {done.gallery.version}: {_size(done.gallery)}; {done.gallery.manifest['reason']}"]
     if done.kept:
         lines.append(f"{len(done.kept)} products that were here already keep their own views")
+    return content, lines
+
+
+def _adopt(bundle: Bundle, source: Path, options: argparse.Namespace) -> int:
+    done = adopt(bundle, Bundle.open(source), author=options.author, reason=options.reason)
+    content, lines = _taken_over(done, "adopted", done.adopted)
     if bundle.postprocess.standard is not None:
         lines.append(
             "the rate of false accepts is calibrated against the views taken over; coverage was measured on photos that this "
@@ -132,18 +139,12 @@ def _reembed(path: Path, source: Path, options: argparse.Namespace) -> int:
     # As for enrolment: the gallery's vectors are the float graph's.
     recognizer = Recognizer(Bundle.open(path, precision="float32"))
     done = reembed(recognizer, Bundle.open(source), author=options.author, reason=options.reason)
-    content = {
-        "gallery_version": done.gallery.version,
-        "reembedded": list(done.taken),
-        "retired": list(done.retired),
-        "kept": list(done.kept),
+    content, lines = _taken_over(done, "reembedded", done.taken)
+    content |= {
         "without_crops": list(done.bare),
         "fewer_views": [{"product_id": name, "crops": crops, "views": views} for name, crops, views in done.fewer],
         "effect": done.effect.to_dict(),
     }
-    lines = [f"gallery version {done.gallery.version}: {_size(done.gallery)}; {done.gallery.manifest['reason']}"]
-    if done.kept:
-        lines.append(f"{len(done.kept)} products that were here already keep their own views")
     lines += [f"{name}: {crops} of its {views} views were kept as crops" for name, crops, views in done.fewer]
     lines += [f"{name}: LEFT OUT: no crop of it was kept; enroll it again from photos" for name in done.bare]
     _say(options.json, content, lines + effect_sentences(done.effect))
