@@ -4,7 +4,6 @@ A crop's nearest products by the embedding are put in the order of `facings.runt
 names and of their packshots. How much words weigh is chosen on other crops than those that are judged.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,10 @@ from facings.data.recognition import CropReader
 from facings.data.recognition_datamodule import RecognitionDataModule
 from facings.data.recognition_selection import limit_views
 from facings.data.tables import RecognitionRow
+from facings.data.taxonomy import read_taxonomy
 from facings.errors import DataError
 from facings.runtime.pack_text import PackReader, PackWords, Reader, ReadWord, joined
+from facings.runtime.search import ExactSearch
 
 # Products that words choose among, nearest first.
 CANDIDATES = 5
@@ -132,13 +133,10 @@ def _measured(
 def _asked(queries: Crops, gallery: Crops, read: Sequence[Sequence[ReadWord]]) -> Asked:
     """The nearest products of the queries whose product is in the gallery; a product counts with its best view."""
     known = np.flatnonzero(np.isin(queries.labels, gallery.labels))
-    items = np.unique(gallery.labels)
-    views = queries.vectors[known] @ gallery.vectors.T
-    best = np.stack([views[:, gallery.labels == item].max(axis=1) for item in items], axis=1)
-    order = np.argsort(-best, axis=1, kind="stable")[:, :CANDIDATES]
-    return Asked(
-        queries.labels[known], items[order], np.take_along_axis(best, order, 1), [read[n] for n in known.tolist()]
-    )
+    items, item = np.unique(gallery.labels, return_inverse=True)
+    nearest = ExactSearch(gallery.vectors, item).top(queries.vectors[known], CANDIDATES)
+    read = [read[number] for number in known.tolist()]
+    return Asked(queries.labels[known], items[nearest.items], nearest.similarities, read)
 
 
 def _snack_parts(data: RecognitionDataModule) -> Parts:
@@ -147,9 +145,9 @@ def _snack_parts(data: RecognitionDataModule) -> Parts:
 
 
 def _snack_names(one: Embedding) -> dict[str, str]:
-    path = Path(one.config["paths"]["data_dir"]) / "snack_shelves" / "products.csv"
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return {row["product_id"]: f"{row['brand']} {row['name']}" for row in csv.DictReader(file)}
+    """Product id → brand, which is the category there, and name."""
+    products = read_taxonomy(Path(one.config["paths"]["data_dir"]) / "snack_shelves" / "products.csv")
+    return {product: " ".join([*fields["category"], fields["name"]]) for product, fields in products.items()}
 
 
 def _carton_parts(data: RecognitionDataModule) -> Parts:

@@ -1,7 +1,6 @@
 """Headline records out of finished runs: `python scripts/NAME.py ID RUN…`. Knows nothing of what is measured."""
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,8 @@ from rich.table import Table
 
 from facings.benchmark.claims import write_claim
 from facings.benchmark.record import git_state
-from facings.errors import ConfigError, FacingsError
+from facings.commands.script import script
+from facings.errors import ConfigError
 
 Metrics = dict[str, dict[str, Any]]
 
@@ -51,20 +51,21 @@ def record(
 
 def main(name: str, text: str | None, records: Mapping[str, RunRecord], arguments: Sequence[str] | None = None) -> int:
     """The script `name`, which `text` explains. Returns 0, or 2 for what the user can mend."""
-    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("record", help=", ".join(records))
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished `facings train`")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="where to write (default: results)")
-    options = parser.parse_args(arguments)
-    command = " ".join([f"python scripts/{name}.py", options.record, *map(str, options.runs)])
-    try:
+
+    @script(name)
+    def taken(arguments: Sequence[str] | None = None) -> int:
+        parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("record", help=", ".join(records))
+        parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished `facings train`")
+        parser.add_argument("--results", type=Path, default=Path("results"), help="where to write (default: results)")
+        options = parser.parse_args(arguments)
+        command = " ".join([f"python scripts/{name}.py", options.record, *map(str, options.runs)])
         metrics = record(records, options.record, options.runs, command=command, folder=options.results)
-    except FacingsError as fault:
-        sys.stderr.write(f"{name}: {fault}\n")
-        return 2
-    table = Table("figure", "value", "95 % interval", title=options.record)
-    for figure, metric in metrics.items():
-        interval = f"{metric['low']:.3f} to {metric['high']:.3f}" if "low" in metric else ""
-        table.add_row(figure, f"{metric['value']:.4f}", interval)
-    Console().print(table)
-    return 0
+        table = Table("figure", "value", "95 % interval", title=options.record)
+        for figure, metric in metrics.items():
+            interval = f"{metric['low']:.3f} to {metric['high']:.3f}" if "low" in metric else ""
+            table.add_row(figure, f"{metric['value']:.4f}", interval)
+        Console().print(table)
+        return 0
+
+    return taken(arguments)

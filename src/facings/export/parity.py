@@ -95,7 +95,7 @@ def measure_parity(
             )
         margin = recognizer.bundle.postprocess.crop_margin
         ours = [
-            np.stack([_crop_pixels(image, box, margin, embedder) for box in f["crop_boxes"]])
+            np.stack([crop_pixels(image, box, margin, embedder) for box in f["crop_boxes"]])
             for image, f in zip(images, found, strict=True)
             if "crops" in f
         ]
@@ -170,6 +170,7 @@ def _torch(model: nn.Module, batch: NDArray[np.float32]) -> tuple[NDArray[Any], 
     return tuple(o.numpy() for o in (outputs if isinstance(outputs, tuple) else (outputs,)))
 
 
-def _crop_pixels(image: Image, box: NDArray[np.float32], margin: float, network: Network) -> NDArray[np.float32]:
+def crop_pixels(image: Image, box: NDArray[np.float32], margin: float, network: Network) -> NDArray[np.float32]:
+    """(3, S, S) what the network is shown of `box`: cut, letterboxed and normalised as in training."""
     square, _ = letterbox(cut_crop(image, box, margin), network.image_size)
     return normalise(square, network.mean, network.std)

@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import ConfigError
 from facings.export.enrolment import View, framed
 from facings.export.networks import Network
-from facings.runtime.crops import cut_crop
+from facings.export.parity import crop_pixels
 from facings.runtime.images import read_image
 
 FEWEST_CROPS = 2
@@ -65,9 +64,8 @@ def view_vectors(
 
 def _embedded(network: Network, view: View, margin: float, advance: Callable[[], None]) -> NDArray[np.float32]:
     image, box = framed(read_image(view.path), view)
-    square, _ = letterbox(cut_crop(image, box, margin), network.image_size)
     with torch.no_grad():
-        vector = network.model(torch.from_numpy(normalise(square, network.mean, network.std))[None])
+        vector = network.model(torch.from_numpy(crop_pixels(image, box, margin, network))[None])
     advance()
     found: NDArray[np.float32] = vector.float().numpy()
     return found
