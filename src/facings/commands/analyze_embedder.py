@@ -39,26 +39,9 @@ def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, p
     """Embed the run's test split anew; write `failures.png`, `nearest_failures.jpg` and, of the clearest failures, `looked_at.jpg`
     into `folder`.
 
-    Raises ConfigError for a run that is no embedder's, or one that was asked about another table than its own.
+    Raises ConfigError as `_trained_embedder` does.
     """
-    checkpoint = config.get("checkpoint") or source / "checkpoints" / "best.ckpt"
-    if not Path(checkpoint).is_file():
-        raise ConfigError(
-            f"{source}: holds no decisions, no predictions, and {checkpoint} is not there; a finished train, evaluate or "
-            "benchmark has one of them"
-        )
-    if asked := [
-        name for name in ("table", "gallery", "queries") if config.get(name) and config.get("verb") == "evaluate"
-    ]:
-        raise ConfigError(
-            f"{source}: was asked about a {asked[0]} of its own; analyze the run that trained {checkpoint}"
-        )
-    kind, _ = checkpoint_config(str(checkpoint))
-    if kind != "reid":
-        raise ConfigError(f"{source}: a detector without predictions; let it finish its test, or give predictions=FILE")
-    model, trained = load_model(str(checkpoint), "reid")
-    check_targets(trained["data"], DATA_TARGETS, source=str(checkpoint))
-    data = instantiate(OmegaConf.create(trained["data"]))
+    model, data = _trained_embedder(source, config)
     gallery_rows, query_rows = data.gallery_rows, data.test_rows
     views, queries = (embed(model, loader) for loader in data.test_dataloader())
     if len(views) != len(gallery_rows):
@@ -72,14 +55,14 @@ def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, p
     failures = nearest_failures(queries, labels, views, view_labels)
     faults = embedding_label_faults(np.concatenate([views, queries]), np.concatenate([view_labels, labels]))
     kinds = _kinds(failures, query_rows, gallery_rows)
+    names = [row.product_id for row in query_rows], [row.product_id for row in gallery_rows]
     read = CropReader(0.0)
     title = "Nearest is another product: what was asked, the nearest view, the nearest right one"
     sheet = draw_failures(
         failures[:pictures],
         lambda place: Image.fromarray(read(query_rows[place])),
         lambda place: Image.fromarray(read(gallery_rows[place])),
-        [row.product_id for row in query_rows],
-        [row.product_id for row in gallery_rows],
+        *names,
         title=title if failures else "Every query's nearest view is of its product",
     )
     shown = CropReader(float(data.crop_margin))
@@ -92,8 +75,7 @@ def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, p
         seen,
         read_query,
         read_view,
-        [row.product_id for row in query_rows],
-        [row.product_id for row in gallery_rows],
+        *names,
         title="What the embedder looked at: asked beside nearest, asked beside the nearest right one",
     )
     content = {
@@ -128,6 +110,32 @@ def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, p
         sections=(_pair_section(pairs), _fault_section(faults, rows, products)),
         files=tuple(folder / name for name in content),
     )
+
+
+def _trained_embedder(source: Path, config: Mapping[str, Any]) -> tuple[nn.Module, Any]:
+    """The run's model, and the data module that it was trained with.
+
+    Raises ConfigError for a run that is no embedder's, or one that was asked about another table than its own.
+    """
+    checkpoint = config.get("checkpoint") or source / "checkpoints" / "best.ckpt"
+    if not Path(checkpoint).is_file():
+        raise ConfigError(
+            f"{source}: holds no decisions, no predictions, and {checkpoint} is not there; a finished train, evaluate or "
+            "benchmark has one of them"
+        )
+    if asked := [
+        name for name in ("table", "gallery", "queries") if config.get(name) and config.get("verb") == "evaluate"
+    ]:
+        raise ConfigError(
+            f"{source}: was asked about a {asked[0]} of its own; analyze the run that trained {checkpoint}"
+        )
+    kind, _ = checkpoint_config(str(checkpoint))
+    if kind != "reid":
+        raise ConfigError(f"{source}: a detector without predictions; let it finish its test, or give predictions=FILE")
+    model, trained = load_model(str(checkpoint), "reid")
+    check_targets(trained["data"], DATA_TARGETS, source=str(checkpoint))
+    data = instantiate(OmegaConf.create(trained["data"]))
+    return model, data
 
 
 def embed(model: nn.Module, loader: Any) -> NDArray[np.float32]:
