@@ -1,6 +1,7 @@
 """`facings data` as a user types it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from PIL import Image
 
 from facings.benchmark.spoiled_set import spoil
 from facings.commands.cli import main
+from facings.commands.composition import compose_verb
+from facings.commands.data_augment import training_of
+from facings.data.doctor.sources import open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +56,31 @@ def test_browse_draws_a_sheet(home: Path, tmp_path: Path) -> None:
         assert sheet.width > 900
 
 
-def test_augment_shows_what_training_sees(tiny_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["experiment=detection/quickstart", "image_size=96", "data.batch_size=4"],
+        ["experiment=reid/quickstart", "image_size=64", "data.products_per_batch=4"],
+        ["synthetic/quickstart", "image_size=96"],
+    ],
+    ids=["detector", "embedder", "name"],
+)
+def test_augment_shows_what_training_sees(words: list[str], tiny_data: Path, tmp_path: Path) -> None:
     output = tmp_path / "seen.jpg"
-    words = ["experiment=detection/quickstart", "image_size=96", "data.batch_size=4", f"paths.data_dir={tiny_data}"]
-    assert main(["data", "augment", *words, f"output={output}"]) == 0
+    assert main(["data", "augment", *words, f"paths.data_dir={tiny_data}", f"output={output}"]) == 0
     with Image.open(output) as sheet:
         assert sheet.width > 900
+
+
+def test_augment_of_a_set_without_an_experiment(tiny_data: Path, tmp_path: Path) -> None:
+    folder = tiny_data / "synthetic" / "quickstart"
+    boxes = replace(open_dataset(folder), name="a set of boxes")
+    (tmp_path / "a, [b]").symlink_to(folder)
+    there = open_dataset(tmp_path / "a, [b]")
+    assert compose_verb("train", training_of(there, folder)).data.train.images.endswith("a, [b]/images/train")
+    assert compose_verb("train", training_of(boxes, folder)).data.train.images == str(folder / "images" / "train")
+    crops = replace(boxes, name="a set of crops", splits=())
+    assert compose_verb("train", training_of(crops, folder)).data.table.path == str(folder / "recognition.csv")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +116,9 @@ def test_export_refuses_what_cannot_be_said(
         (["check", "nothing", "--data-dir", "."], "no such dataset"),
         (["check", "x", "--fix", "y", "--no-pixels"], "--no-pixels"),
         (["check", "--annotations", "x.json"], "--images DIR"),
-        (["augment"], "name an experiment"),
+        (["augment"], "name a dataset's folder, or an experiment"),
+        (["augment", "one", "two"], "name a dataset's folder, or an experiment"),
+        (["augment", "one", "paths.data_dir=nowhere"], "nowhere/one: no such dataset"),
     ],
 )
 def test_wrong_use_is_explained(

@@ -12,7 +12,7 @@ from facings.masks import CropMask
 
 # Okabe, Ito: "Color Universal Design", 2008.
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#bbbbbb")
-HEIGHT = 540
+HEIGHT, CROP_HEIGHT = 540, 220
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,18 @@ def draw_batches(
         plates.append(Plate(canvas.picture, (_caption(picture),)))
     side = pictures[0].pixels.shape[-1] if pictures else 0
     return lay_out(plates, f"What training batches look like: {side} × {side} pixels, augmented", {})
+
+
+def draw_crops(
+    crops: NDArray[np.float32], products: Sequence[str], mean: Sequence[float], std: Sequence[float]
+) -> Image.Image:
+    """A sheet of training crops (N, 3, S, S), each over the name of its product."""
+    plates = [
+        Plate(MarkedPicture(denormalise(crop, mean, std), CROP_HEIGHT).picture, (product,))
+        for crop, product in zip(crops, products, strict=True)
+    ]
+    side = crops.shape[-1] if len(crops) else 0
+    return lay_out(plates, f"What training batches look like: crops of {side} × {side} pixels, augmented", {})
 
 
 def denormalise(pixels: NDArray[np.float32], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.uint8]:

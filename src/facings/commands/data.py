@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -31,7 +30,10 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 def main(words: Sequence[str]) -> int:
     """Run one of the four. Returns 0, or 1 where the check found errors (with --strict: warnings)."""
     if list(words[:1]) == ["augment"] and "-h" not in words and "--help" not in words:
-        return _augment(list(words[1:]))
+        from facings.commands.data_augment import augment
+
+        sys.stdout.write(f"{augment(words[1:])}\n")
+        return 0
     options = _parser().parse_args(list(words))
     run = {"check": _check, "browse": _browse, "export": _export}[options.action]
     return run(options)
@@ -59,8 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     browse.add_argument("--seed", type=int, default=0, help="which pictures")
     browse.add_argument("--output", type=Path, metavar="FILE", help="default: NAME_browse.jpg")
     augment = actions.add_parser(
-        "augment", help="what training sees: facings data augment experiment=detection/quickstart"
+        "augment", help="what training sees: facings data augment NAME, or experiment=detection/quickstart"
     )
+    augment.add_argument("name", nargs="?", help="a folder below paths.data_dir, seen through the usual transforms")
     augment.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for facings train; output=FILE.jpg")
     export = actions.add_parser("export", help="write a detection set in another format, with its pictures")
     _add_source(export)
@@ -195,34 +198,6 @@ def _browse(options: argparse.Namespace) -> int:
     dataset = _source(options)
     output = options.output or Path(f"{dataset.name}_browse.jpg")
     atomic_write(output, jpeg(browse(dataset, split=options.split, count=options.count, seed=options.seed)))
-    sys.stdout.write(f"{output}\n")
-    return 0
-
-
-def _augment(words: list[str]) -> int:
-    """Compose the experiment, draw its first training batches. `output=FILE.jpg` says where to."""
-    from hydra.utils import instantiate
-
-    from facings.analysis.batch_sheets import draw_batches
-    from facings.analysis.contact_sheet import jpeg
-    from facings.commands.composition import check_overrides, compose_verb
-    from facings.commands.inspection import TRAINING_PICTURES, batch_pictures
-
-    output = next((Path(w.partition("=")[2]) for w in words if w.startswith("output=")), Path("augmented.jpg"))
-    overrides = [word for word in words if not word.startswith("output=")]
-    if not overrides or not all("=" in word for word in overrides):
-        raise ConfigError("facings data augment KEY=VALUE …: name an experiment, as experiment=detection/quickstart")
-    check_overrides("train", overrides)
-    cfg = compose_verb("train", overrides)
-    if cfg.task.name != "detection":
-        raise ConfigError("facings data augment draws what a detector sees; give an experiment=detection/…")
-    data: Any = instantiate(cfg.data)
-    shown: list[Any] = []
-    for batch in data.train_dataloader():
-        shown += batch_pictures(batch)
-        if len(shown) >= TRAINING_PICTURES:
-            break
-    atomic_write(output, jpeg(draw_batches(shown[:TRAINING_PICTURES], cfg.mean, cfg.std, data.labels)))
     sys.stdout.write(f"{output}\n")
     return 0
 
