@@ -117,13 +117,14 @@ def test_it_is_the_standard_fitted_by_hand(judged: Path) -> None:
     standard = Recognizer(Bundle.open(judged), threads=1).standard
     assert standard is not None
     views = at(0, 4, 120)
-    similar = (at(*OTHERS) @ views.T).max(axis=1)
-    np.testing.assert_allclose(standard.unknown.ordered, np.sort(similar), atol=1e-6)
-    cut, gap = standard.thresholds["similarity"], standard.thresholds["gap"]
+    second, similar = np.sort(at(*OTHERS) @ views.T, axis=1)[:, -2:].T
+    sure = np.sort(2 * similar - second)
+    np.testing.assert_allclose(standard.unknown.ordered, sure, atol=1e-6)
+    cut, gap = standard.thresholds["lead"], standard.thresholds["gap"]
     above, on = standard.unknown.p_values(np.array([np.nextafter(cut, 2), cut]))
     assert above <= 0.05 < on
     # (1 + n) / 61 is at most 0.05 for the two highest of 60: beyond the third a score counts. Right products lie 63 degrees off.
-    assert cut == pytest.approx(np.sort(similar)[-3], abs=1e-6)
+    assert cut == pytest.approx(sure[-3], abs=1e-6)
     assert gap == pytest.approx(np.sort(np.maximum(similar - np.cos(np.radians(63)), 0))[-3], abs=1e-6)
 
 
@@ -131,7 +132,7 @@ def test_category_where_nothing_is_known(judged: Path) -> None:
     """So strict on unknown goods that nothing is known, while categories keep their own rate."""
     strict = RATES | {"false_accept": 0.001, "category_error": 0.1, "remember": False}
     recognizer = Recognizer(Bundle.open(settle(judged, standard=strict)), threads=1)
-    assert recognizer.standard is not None and recognizer.standard.thresholds["similarity"] == np.inf
+    assert recognizer.standard is not None and recognizer.standard.thresholds["lead"] == np.inf
     item = decided(recognizer, 2.0)
     assert (item.status, item.category) == ("unknown", ("Fruit", "Apple"))
 
@@ -169,8 +170,8 @@ def test_enrolled_and_retired_views_bear_witness(judged: Path) -> None:
         np.testing.assert_allclose(ours.ordered, theirs.ordered, atol=1e-6)
         assert ours.size == pytest.approx(theirs.size)
     np.testing.assert_allclose(
-        standard.unknown.ordered[-2:], np.cos(np.radians(4)), atol=1e-6
-    )  # one apple beside the other
+        standard.unknown.ordered[-2:], 2 * np.cos(np.radians(4)), atol=1e-6
+    )  # one apple beside the other, which leads over nothing
     # No file has changed for it: versions and their calibration crops are as they were.
     assert len(gallery.calibration_items) == 60
 
@@ -191,7 +192,7 @@ def test_enrolling_moves_the_threshold_and_says_so(
     recognizer = Recognizer(Bundle.open(judged), threads=1)
     after = recognizer.standard
     assert before is not None and after is not None
-    cuts = [standard.thresholds["similarity"] for standard in (before, after)]
+    cuts = [standard.thresholds["lead"] for standard in (before, after)]
     assert cuts[1] > cuts[0] + 0.1, "cheeses look like the new cheese"
     assert [effect["threshold_before"], effect["threshold_after"]] == pytest.approx(cuts)
     assert f"threshold at 5 % of unknown goods: {cuts[0]:.4f} before, {cuts[1]:.4f} after" in printed
@@ -221,7 +222,7 @@ def test_a_prior_is_calibrated_and_applied(judged: Path) -> None:
     item = decided(recognizer, 1.0)
     assert item.candidates[0].product_id == "fuji"
     assert item.candidates[0].similarity == pytest.approx(np.cos(np.radians(3)), abs=0.01)
-    assert recognizer.standard.thresholds["similarity"] < plain.standard.thresholds["similarity"]
+    assert recognizer.standard.thresholds["lead"] < plain.standard.thresholds["lead"]
 
 
 def test_a_prior_needs_a_standard(bundle: Path) -> None:

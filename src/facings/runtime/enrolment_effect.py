@@ -1,15 +1,17 @@
 """What a change of the gallery does to the answers: thresholds, confusions, expected error. Knows nothing of photos."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facings.runtime.gallery import Gallery
 from facings.runtime.search import HELD, ExactSearch
-from facings.runtime.standard import Standard
+from facings.runtime.similarity_tops import NOTHING
+from facings.runtime.standard import Standard, item_lead
 
 # Views of changed products that are looked at; beyond, a sample stands for them.
 SAMPLE = 2048
@@ -18,7 +20,7 @@ STANDARDS = ("coverage", "gap_before", "gap_after", "uncovered")
 
 @dataclass(frozen=True)
 class Confusion:
-    """Two products of which a view of one is so similar to a view of the other that it would be accepted as it."""
+    """Two products of which a view of one would be accepted as the other if its own product were not enrolled."""
 
     product_id: str
     other: str
@@ -28,7 +30,8 @@ class Confusion:
 @dataclass(frozen=True)
 class Effect:
     """`threshold_before`, `threshold_after`: similarity above which an answer is accepted at the chosen share of unknown goods,
-    infinite where nothing is; `confusions`: new ones, most similar first; `views`: views of changed products that were
+    infinite where nothing is (a standard counts the lead over the next product beside it: `facings.runtime.standard.item_lead`);
+    `confusions`: new ones, most similar first; `views`: views of changed products that were
     looked at, each left out in turn: `mistaken` share of them whose nearest view is another product's, `unsure` share whose
     own product does not reach the threshold; NaN without such views.
 
@@ -69,6 +72,15 @@ def threshold(gallery: Gallery, false_accept_rate: float) -> float:
 
 
 @dataclass(frozen=True)
+class _Cut:
+    """What is accepted: an `item_lead` of more than `accept`; `gap`: as in `Standard.thresholds`, NaN without a standard."""
+
+    accept: float
+    gap: float = math.nan
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
 class _Against:
     """Pairs (changed, other) → best similarity above the threshold; of the views looked at, counts."""
 
@@ -94,10 +106,10 @@ def effect(
     """What came of changing the products `changed` (those that `after` answers). `standards`: of `before` and of `after`, where
     they decide; else the share `false_accept_rate` of each gallery's own calibration scores."""
     changed = [name for name in changed if name in set(after.items)]
-    cuts = [{"similarity": threshold(gallery, false_accept_rate), "gap": math.nan} for gallery in (before, after)]
+    cuts = [_Cut(threshold(gallery, false_accept_rate)) for gallery in (before, after)]
     if standards is not None:
         false_accept_rate = standards[1].rates.false_accept
-        cuts = [standard.thresholds for standard in standards]
+        cuts = [_Cut(s.thresholds["lead"], s.thresholds["gap"], s.rates.margin) for s in standards]
     old_cut, cut = cuts
     found = _against(after, changed, cut, seed)
     known = [name for name in changed if name in set(before.items)]
@@ -105,21 +117,21 @@ def effect(
     fresh = [Confusion(a, b, s) for (a, b), s in found.pairs.items() if (a, b) not in old]
     return Effect(
         false_accept_rate,
-        old_cut["similarity"],
-        cut["similarity"],
+        old_cut.accept,
+        cut.accept,
         tuple(sorted(fresh, key=lambda c: (-c.similarity, c.product_id, c.other))),
         found.views,
         found.share(found.mistaken),
         found.share(found.unsure),
         standards[1].rates.coverage if standards is not None else None,
-        old_cut["gap"],
-        cut["gap"],
+        old_cut.gap,
+        cut.gap,
         found.share(found.uncovered) if standards is not None else math.nan,
     )
 
 
-def _against(gallery: Gallery, names: Sequence[str], cut: Mapping[str, float], seed: int) -> _Against:
-    """Views of the products `names` against all others; `cut`: thresholds as in `Standard.thresholds`."""
+def _against(gallery: Gallery, names: Sequence[str], cut: _Cut, seed: int) -> _Against:
+    """Views of the products `names` against all others."""
     index = {name: number for number, name in enumerate(gallery.items)}
     wanted = np.array([index[name] for name in names], np.int64)
     rows = np.flatnonzero(np.isin(gallery.item, wanted))
@@ -137,13 +149,19 @@ def _against(gallery: Gallery, names: Sequence[str], cut: Mapping[str, float], s
             rest = gallery.item == own
             rest[row] = False
             own_best = float((gallery.vectors[rest] @ gallery.vectors[row]).max()) if rest.any() else math.nan
-            similarities[own] = -np.inf
-            for other in np.flatnonzero(similarities > cut["similarity"]):
+            similarities[own] = NOTHING
+            for other in np.flatnonzero(_sure(similarities, cut.margin) > cut.accept):
                 key = (gallery.items[own], gallery.items[other])
                 pairs[key] = max(pairs.get(key, -1.0), round(float(similarities[other]), 6))
             if not math.isnan(own_best):
                 judged += 1
                 wrong += bool(similarities.max() > own_best)
-                below += own_best <= cut["similarity"]
-                uncovered += bool(similarities.max() - own_best > cut["gap"])
+                below += bool(item_lead(own_best, similarities.max(), cut.margin) <= cut.accept)
+                uncovered += bool(similarities.max() - own_best > cut.gap)
     return _Against(pairs, judged, wrong, below, uncovered)
+
+
+def _sure(similarities: NDArray[np.float32], margin: float) -> NDArray[np.float64]:
+    """(I,) the `item_lead` of each item over the best of the others."""
+    second, first = np.partition(np.append(similarities, [NOTHING, NOTHING]), -2)[-2:]
+    return item_lead(similarities, np.where(similarities == first, second, first), margin)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from facings.runtime.conformal import Reference, Unit
 from facings.runtime.similarity_tops import NOTHING, Tops, Tree, own_similarities, tops
@@ -26,7 +26,7 @@ class Rates:
     """What the operator chooses, shares 0–1. `false_accept`: of crops of goods that are not enrolled, those taken for one that
     is; `coverage`: of crops of enrolled goods, those whose product is in the answer set; `category_error`: of all crops, those
     whose reported category (or product, in `Verdicts.level`) is wrong; `pick_list`: most products shown to choose from;
-    `unit`: see `Reference.of`; `margin`: how much the lead over the next category counts beside the similarity itself."""
+    `unit`: see `Reference.of`; `margin`: how much the lead over the next product or category counts beside the similarity."""
 
     false_accept: float = 0.05
     coverage: float = 0.95
@@ -62,8 +62,9 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Standard:
-    """Fitted to one gallery version. `unknown`: similarities of goods to what they are not; `gap`: how far the right product
-    lies behind the best wrong one; `levels`: of each level, how sure a wrong answer looks; `joint`: the same over all levels."""
+    """Fitted to one gallery version. `unknown`: how sure goods look to be what they are not (`item_lead`); `gap`: how far the right
+    product lies behind the best wrong one; `levels`: of each level, how sure a wrong answer looks; `joint`: the same over all
+    levels."""
 
     rates: Rates
     tree: Tree
@@ -105,7 +106,8 @@ class Standard:
             raise ValueError("a standard wants one product for each calibration vector, and one item for each view")
         tree = Tree.of(items, categories)
         found = tops(calibration_vectors, calibration_items, vectors, item, tree, offsets=offsets)
-        unknown = Reference.of(found.first, calibration_items, unit=rates.unit, level=rates.false_accept)
+        sure = item_lead(found.first, found.second[:, -1], rates.margin)
+        unknown = Reference.of(sure, calibration_items, unit=rates.unit, level=rates.false_accept)
         own = own_similarities(calibration_vectors, calibration_items, vectors, item, items)
         if offsets is not None:
             index = {name: number for number, name in enumerate(items)}
@@ -118,22 +120,25 @@ class Standard:
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """What the rates come to in this gallery. `similarity`: a crop that exceeds it is of an enrolled product (inf: none ever
-        is); `gap`: candidates no further behind the first belong to the answer set (inf: all do)."""
+        """What the rates come to in this gallery. `lead`: a crop whose `item_lead` exceeds it is of an enrolled product (inf: none
+        ever is); `gap`: candidates no further behind the first belong to the answer set (inf: all do)."""
         return {
-            "similarity": self.unknown.threshold(self.rates.false_accept),
+            "lead": self.unknown.threshold(self.rates.false_accept),
             "gap": self.gap.threshold(1 - self.rates.coverage),
         }
 
     def judge(self, matches: Matches) -> Verdicts:
         """Statuses, answer sets and levels; with a prior, `matches` must have been moved by it."""
         first = matches.similarities[:, 0].astype(np.float64)
-        p_values = self.unknown.p_values(matches.similarities)
+        seconds = self._seconds(matches)
+        best_other = np.repeat(first[:, None], matches.similarities.shape[1], axis=1)
+        best_other[:, 0] = seconds[:, -1]
+        p_values = self.unknown.p_values(item_lead(matches.similarities, best_other, self.rates.margin))
         behind = first[:, None] - matches.similarities
         answers = self.gap.p_values(behind) > 1 - self.rates.coverage
         answers[:, 0] = True
         status = np.where(p_values[:, 0] > self.rates.false_accept, 2, (answers.sum(axis=1) > 1).astype(np.int64))
-        sure = np.stack([lead(first, s, self.rates.margin) for s in self._seconds(matches).T], axis=1)
+        sure = np.stack([lead(first, s, self.rates.margin) for s in seconds.T], axis=1)
         each = np.stack([self.levels[level].p_values(sure[:, level]) for level in range(sure.shape[1])], axis=1)
         level_p = self.joint.p_values(-each)
         level_p[~self.tree.named[matches.items[:, 0]], :-1] = 1.0
@@ -157,14 +162,22 @@ class Standard:
         return np.where((place < 0) & everything, NOTHING, similar).astype(np.float64)
 
 
-def lead(first: NDArray[np.floating], second: NDArray[np.floating], margin: float) -> NDArray[np.float64]:
-    """How sure an answer looks: its similarity, and `margin` times what it has before the next.
+def lead(first: ArrayLike, second: ArrayLike, margin: float) -> NDArray[np.float64]:
+    """How sure an answer looks: its similarity, and `margin` times what it has before the next; below the similarity where another
+    is nearer.
 
     Whatever else is true, a wrong node looks no surer when the right one is enrolled beside it than when it is not: the right one
     can only take the first place or come nearer as the second. So the goods that are not enrolled are the hardest case, and
     an error rate that holds for them holds for a mixture with any share of enrolled ones.
     """
-    return np.asarray(first + margin * (first - second), np.float64)
+    similar = np.asarray(first, np.float64)
+    return np.asarray(similar + margin * (similar - np.asarray(second, np.float64)))
+
+
+def item_lead(similar: ArrayLike, other: ArrayLike, margin: float) -> NDArray[np.float64]:
+    """`lead` of an item over the best of the others, where an item that has nothing in common with the crop, or none, counts
+    as 0: in a gallery of two an enrolled view, which meets all but its own, would look surer than any stranger."""
+    return lead(similar, np.maximum(other, 0.0), margin)
 
 
 def _column(mated: Vectors, item: NDArray[np.int64]) -> Vectors:
