@@ -1,0 +1,79 @@
+"""The table of what each ingredient of the drawn shelves brings on real ones: its variants, and what a record of it holds.
+
+Knows nothing of how scenes are drawn or a detector is trained.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from facings.errors import ConfigError
+
+IDENTIFIER = "synth-ablation"
+BASE = "all"
+# Scenes of every variant, and 100 steps on them: a tenth of `detection/synthetic_to_real`, so that twelve trainings fit into
+# little more than an hour.
+SCENES = (
+    "train_scenes=160", "val_scenes=8", "products=240", "produce_share=0", "new_share=0",
+    "cameras=[front,oblique,oblique_left,walk_by]", "resolution=[768,1024]", "enrol_photos=0",
+)  # fmt: skip
+TRAINING = (
+    "experiment=detection/synthetic_to_real", "data.samples_per_epoch=200", "trainer.max_epochs=4",
+    "trainer.check_val_every_n_epoch=4", "logger=csv",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`label`: what is different; `scenes` and `training`: overrides of `facings synthesize` and `facings train`; a word in braces
+    is the data folder; `seed` of both."""
+
+    name: str
+    label: str
+    scenes: tuple[str, ...] = ()
+    training: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """`gain`: its AP50 minus that of the whole recipe, over the same pictures."""
+        return ("ap", "ap50") if self.name == BASE else ("ap", "ap50", "gain")
+
+
+VARIANTS: dict[str, Variant] = {
+    one.name: one
+    for one in (
+        Variant(BASE, "the whole recipe"),
+        Variant("seed_1", "the same, seed 1", seed=1),
+        Variant("seed_2", "the same, seed 2", seed=2),
+        Variant("no_clutter", "no people, cards, cabinets, hooks", ("people=0", "cards=0", "cabinets=0", "pegs=0")),
+        Variant("tidy", "no gaps, no misplaced goods", ("gaps=0", "misplaced=0")),
+        Variant("flat", "flat views without perspective", ("cameras=null", "resolution=null", "image_size=896")),
+        Variant("few_goods", "24 goods instead of 240", ("products=24",)),
+        Variant("produce", "45 % produce", ("produce_share=0.45",)),
+        Variant("one_scale", "one scale", (), ("transforms.crop_scale=[0.4,0.4]", "transforms.zoom_out=0")),
+        Variant(
+            "no_camera_faults", "no blur, noise, JPEG", (),
+            ("transforms.blur=0", "transforms.noise=0", "transforms.compression=0"),
+        ),
+        Variant(
+            "no_light", "no change of light and colour", (),
+            ("transforms.brightness=0", "transforms.saturation=0", "transforms.hue=0"),
+        ),
+        Variant(
+            "cut_outs", "the shop's own packshots among the goods",
+            ("cutouts={data}/snack_shelves/packshot_masks.json", "cutout_images={data}/snack_shelves/packshots"),
+        ),
+    )
+}  # fmt: skip
+
+METRICS: dict[str, str | None] = {f"{one.name}_{figure}": None for one in VARIANTS.values() for figure in one.figures}
+
+
+def chosen(names: Sequence[str]) -> list[Variant]:
+    """The variants `names`, in the table's order, always with the whole recipe; all of them where none is named.
+
+    Raises ConfigError for an unknown one.
+    """
+    if unknown := [name for name in names if name not in VARIANTS]:
+        raise ConfigError(f"--only {unknown[0]}: unknown; known are {', '.join(VARIANTS)}")
+    return [one for one in VARIANTS.values() if not names or one.name in names or one.name == BASE]
