@@ -36,14 +36,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--unpack", action="store_true", help="unpack the zip or tar into FOLDER")
     parser.add_argument("--attempts", type=int, default=5, help="tries without a new byte before giving up")
     options = parser.parse_args(arguments)
+    if not options.how and (options.url is None or (options.folder is None and "://" in options.url)):
+        parser.error("give NAME, or URL and FOLDER, or --how NAME")
+    try:
+        return run(options)
+    except OSError as fault:
+        # A full disk, a folder that may not be written.
+        if fault.strerror is None:
+            raise
+        raise DataError(f"{fault.filename or options.folder}: {fault.strerror}") from fault
+
+
+def run(options: argparse.Namespace) -> int:
+    """Tell how, or fetch. Raises ConfigError, DataError or OSError for what the user can mend."""
     if options.how:
         sys.stdout.write(how(options.how))
         return 0
-    if options.url is not None and "://" not in options.url:
+    if "://" not in options.url:
         fetch_set(known(options.url), options.folder or Path("data") / options.url, options.attempts)
         return 0
-    if options.url is None or options.folder is None:
-        parser.error("give NAME, or URL and FOLDER, or --how NAME")
     name = options.name or file_name(options.url)
     target = fetch(
         options.url, options.folder / name, checksum=options.sha256, attempts=options.attempts, progress=show

@@ -109,9 +109,87 @@ def test_export_refuses_what_cannot_be_said(
     assert "box-malformed" in capsys.readouterr().err
 
 
+def test_export_leaves_nothing_half_done(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spoil(home / "sound", tmp_path / "set", ["image-missing", "crowd"])
+    words = ["data", "export", "set", "--data-dir", str(tmp_path), "--format", "voc", "--output", str(tmp_path / "out")]
+    assert main(words) == 2 and not (tmp_path / "out").exists()
+    assert "is not there, as 1 of" in capsys.readouterr().err
+    assert main([*words, "--pictures", "none"]) == 0
+    assert "1 crowd regions were left out, which voc cannot say" in capsys.readouterr().out
+    taken = tmp_path / "out" / "ImageSets" / "Main" / "train.txt"
+    for output in (taken, taken.parent):
+        assert main([*words[:-1], str(output)]) == 2
+        assert "is there and not an empty folder" in capsys.readouterr().err
+
+
+def test_names_are_not_read_as_markup(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "shop [b]"
+    folder.mkdir()
+    content = json.loads((home / "sound" / "instances_val.json").read_text())
+    content["categories"][0]["name"] = "tea\\[/bold]"
+    (folder / "instances_[red].json").write_text(json.dumps(content))
+    (folder / "images").symlink_to(home / "sound" / "images" / "val")
+    words = ["data", "check", folder.name, "--data-dir", str(tmp_path), "--json", str(tmp_path / "[x].json")]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "shop [b]: 0 errors" in said and "[red]" in said and "[x].json" in said
+
+
+def test_figures_are_shown(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", "sound", "--data-dir", str(home)]) == 0
+    said = capsys.readouterr().out
+    for word in (
+        "p99.9",
+        "box width",
+        "width : height",
+        "gap to the",
+        "outline's side",
+        "frequent size",
+        "rarest class",
+    ):
+        assert word in said, word
+
+
+def test_what_the_adapter_met_is_told_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "raw" / "train" / "cola").mkdir(parents=True)
+    Image.new("RGB", (40, 30), "teal").save(tmp_path / "raw" / "train" / "cola" / "a.png")
+    (tmp_path / "raw" / "train" / "cola" / "b.png").write_text("<html>")
+    assert main(["prepare", "dataset=image_folder", f"source={tmp_path / 'raw'}", f"output={tmp_path / 'out'}"]) == 0
+    page, record = tmp_path / "page.html", tmp_path / "check.json"
+    words = ["data", "check", "out", "--data-dir", str(tmp_path), "--json", str(record), "--html", str(page)]
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "when it was prepared: 1 unreadable picture" in capsys.readouterr().out
+    assert json.loads(record.read_text())["prepared"] == {"unreadable picture": 1}
+    assert "1 unreadable picture" in page.read_text()
+
+
+def test_reports_never_replace_annotations_and_disks_are_told(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data", "check", "sound", "--data-dir", str(home), "--no-pixels"]
+    for option in ("--json", "--html"):
+        assert main([*words, option, str(home / "sound" / "instances_val.json")]) == 2
+        assert "instances_val.json: holds the set's annotations" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main([*words, "--json", str(tmp_path / "file" / "check.json")]) == 2
+    assert "file: " in capsys.readouterr().err
+    assert main([*words[:-1], "--fix", str(tmp_path / "file")]) == 2
+    assert "not there yet" in capsys.readouterr().err
+
+
+def test_augment_takes_the_options_of_the_others(tiny_data: Path, tmp_path: Path) -> None:
+    words = ["synthetic/quickstart", "image_size=96", "--data-dir", str(tiny_data), "--output", str(tmp_path / "a.jpg")]
+    assert main(["data", "augment", *words]) == 0
+    assert (tmp_path / "a.jpg").is_file()
+
+
 @pytest.mark.parametrize(
     "words, expected",
     [
+        (["augment", "one", "--data-dir"], "expected one argument"),
+        (["augment", "one", "--what"], "name a dataset's folder, or an experiment"),
+        (["augment", "one", "--data-dir", "no where"], "no where/one: no such dataset"),
         (["check"], "give a NAME"),
         (["check", "nothing", "--data-dir", "."], "no such dataset"),
         (["check", "x", "--fix", "y", "--no-pixels"], "--no-pixels"),

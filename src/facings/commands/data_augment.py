@@ -1,5 +1,6 @@
 """`facings data augment`: what training sees of a dataset, or in an experiment."""
 
+import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,18 +20,30 @@ from facings.errors import ConfigError
 from facings.files import atomic_write
 
 TRAINING_CROPS = 40
-USAGE = "facings data augment NAME [KEY=VALUE …]: name a dataset's folder, or an experiment (experiment=detection/quickstart)"
+USAGE = (
+    "facings data augment NAME [KEY=VALUE …] [--data-dir DIR] [--output FILE]: name a dataset's folder, or an experiment "
+    "(experiment=detection/quickstart)"
+)
 
 
 def augment(words: Sequence[str]) -> Path:
     """Draw the first training batches of a dataset or an experiment. `output=FILE.jpg` says where to; returns where it is.
 
-    Raises ConfigError or DataError for what the user can mend.
+    `--data-dir` and `--output` are taken as of the other commands. Raises ConfigError or DataError for what the user can mend.
     """
-    output = next((Path(word.partition("=")[2]) for word in words if word.startswith("output=")), Path("augmented.jpg"))
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("augmented.jpg"))
+    try:
+        options, words = parser.parse_known_args(list(words))
+    except argparse.ArgumentError as fault:
+        raise ConfigError(f"{fault}; {USAGE}") from fault
+    output = next((Path(word.partition("=")[2]) for word in words if word.startswith("output=")), options.output)
     names = [word for word in words if "=" not in word]
     overrides = [word for word in words if "=" in word and not word.startswith("output=")]
-    if len(names) > 1 or not (names or overrides):
+    if options.data_dir is not None:
+        overrides.append(f"paths.data_dir={_word(options.data_dir)}")
+    if len(names) > 1 or not (names or overrides) or any(name.startswith("--") for name in names):
         raise ConfigError(USAGE)
     check_overrides("train", overrides)
     if names:

@@ -10,11 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from facings.commands.application import run_folder
 from facings.commands.composition import groups_and_options
 from facings.commands.environment import command_line, write_environment
-from facings.data.adapters.base import RECORD, Card, Report, card_of, prepare, read_record
+from facings.data.adapters.base import RECORD, Card, Report, card_of, prepare, read_record, readable
 from facings.errors import ConfigError
 
 FAULTS_SHOWN = 5
@@ -41,7 +42,7 @@ def run(cfg: DictConfig) -> Path:
     console.print(summary(card, report, output))
     _say_faults(console, report, output)
     if report.pictures is not None and card.task == "detection":
-        console.print(f"pictures: {report.pictures}", soft_wrap=True)
+        console.print(readable(f"pictures: {report.pictures}"), soft_wrap=True, markup=False)
     return output
 
 
@@ -55,11 +56,12 @@ def _adapter(cfg: DictConfig) -> Callable[..., Any]:
 
 def summary(card: Card, report: Report, output: Path) -> Table:
     """Pictures, objects and classes of each split."""
-    table = Table("split", "pictures", "objects", "a picture", "classes", title=f"{card.title}: {output}")
+    title = Text(readable(f"{card.title}: {output}"))
+    table = Table("split", "pictures", "objects", "a picture", "classes", title=title)
     for split, counts in report.as_json()["splits"].items():
         images, objects, classes = counts["images"], counts["objects"], counts["classes"]
         mean = f"{objects / images:.1f}" if images else ""
-        table.add_row(split, str(images), str(objects), mean, "" if classes is None else str(classes))
+        table.add_row(Text(readable(split)), str(images), str(objects), mean, "" if classes is None else str(classes))
     return table
 
 
@@ -69,6 +71,8 @@ def _say_faults(console: Console, report: Report, output: Path) -> None:
         console.print("no faults")
         return
     kinds = ", ".join(f"{count} {kind}" for kind, count in report.fault_counts.most_common())
-    console.print(f"{total} faults: {kinds}; see {output / RECORD}", soft_wrap=True, highlight=False)
+    console.print(
+        readable(f"{total} faults: {kinds}; see {output / RECORD}"), soft_wrap=True, highlight=False, markup=False
+    )
     for line in report.faults[:FAULTS_SHOWN]:
         console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)

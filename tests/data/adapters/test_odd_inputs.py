@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -13,7 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facings.data.adapters import coco, freiburg, rpc, sku110k, unitail_det, voc, yolo
+from facings.data.adapters import (
+    coco,
+    freiburg,
+    labelme,
+    recognition_csv,
+    rpc,
+    sku110k,
+    unitail_det,
+    voc,
+    wgisd,
+    yolo,
+)
 from facings.data.adapters.base import Report, adapters, prepare
 from facings.data.adapters.layout import SUFFIXES
 from facings.data.coco import read_coco
@@ -22,6 +34,7 @@ from facings.errors import DataError, FacingsError
 from tests.data.adapters.sets_in_small import CATEGORIES, IMAGES, OBJECTS, SETS, XML, picture, write
 
 Spoil = Callable[[Path], object]
+NAME = re.compile(rb"(\w+\.(?:jpg|png))", re.IGNORECASE)
 
 
 def converted(name: str, source: Path, output: Path) -> Report:
@@ -98,6 +111,13 @@ SPOILED: dict[str, Spoil] = {
     "box without numbers": annotations(bbox=[float("nan")] * 4, points=[[float("nan"), 1]] * 2, rbbox=[float("nan")] * 5),
     "outline in words": annotations(segmentation="abc"),
     "outline cut off": annotations(segmentation={"size": [30, 40], "counts": "T[i8`<`"}),
+    "numbers of 400 digits": annotations(
+        bbox=[1.5, 10**400, 1, 1], points=[[10**400, 1], [2, 3]], rbbox=[1, 2, 3, 10**400, 0], quad=[10**400] * 8
+    ),
+    "nested too deep": texts(lambda b: b"[" * 100_000),
+    "names of 600 letters": texts(lambda b: NAME.sub(b"x" * 600 + rb"/\1", b)),
+    "names that climb": texts(lambda b: NAME.sub(rb"../../\1", b)),
+    "absolute names": texts(lambda b: NAME.sub(rb"/etc/\1", b)),
     "outline below zero": annotations(segmentation={"size": [30, 40], "counts": [-5, 1205]}),
 }  # fmt: skip
 # What changes nothing of what the files say.
@@ -236,6 +256,104 @@ def test_names_that_leave_the_set_are_not_opened(tmp_path: Path) -> None:
     write(tmp_path / "set" / "annotations" / "annotations_train.csv", rows)
     report = sku110k.convert(tmp_path / "set", tmp_path / "out")
     assert report.images == {"train": 1} and report.fault_counts["picture elsewhere"] == 2
+
+
+def test_names_from_windows_are_found(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        picture(tmp_path / name / "images" / "train" / "a.jpg")
+    write(tmp_path / "one" / "list.csv", "path,product_id\nimages\\train\\a.jpg,cola\n")
+    report = recognition_csv.convert(tmp_path / "one", tmp_path / "csv")
+    assert report.images == {"train": 1} and report.fault_counts == {"misnamed picture": 1}
+    write(tmp_path / "two" / "list.txt", ".\\images\\train\\a.jpg\n")
+    write(tmp_path / "two" / "labels" / "train" / "a.txt", "0 0.5 0.5 0.2 0.2\n")
+    write(tmp_path / "two" / "more" / "data.yaml", "path: ..\ntrain: list.txt\nnames: [tea]\n")
+    report = yolo.convert(tmp_path / "two", tmp_path / "yolo")
+    assert report.objects == {"train": 1} and not report.faults
+
+
+def test_jpegs_that_pillow_lets_pass_are_looked_at_where_they_are_known(tmp_path: Path) -> None:
+    """Half of the data gone, but the end mark there: of the pictures that are known to be broken all are decoded."""
+    SETS["sku110k"](tmp_path)
+    for name in ("train_882", "train_883"):
+        whole = picture(tmp_path / "images" / f"{name}.jpg", 160, 120).read_bytes()
+        (tmp_path / "images" / f"{name}.jpg").write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")
+    rows = "".join(f"train_{number}.jpg,1,2,11,22,object,160,120\n" for number in (882, 883))
+    write(tmp_path / "annotations" / "annotations_train.csv", rows)
+    report = sku110k.convert(tmp_path, tmp_path / "out")
+    assert report.images == {"train": 1} and "train_882.jpg: unreadable picture (its data end" in report.faults[-1]
+    report = sku110k.convert(tmp_path, tmp_path / "decoded", check="decode")
+    assert report.images == {} and report.fault_counts["unreadable picture"] == 2
+    for value in (90, 128):
+        plain = np.full((120, 160, 3), value, np.uint8)
+        plain[:, :60] = 10
+        Image.fromarray(plain).save(tmp_path / "images" / "train_882.jpg")
+        assert sku110k.convert(tmp_path, tmp_path / "gray").images == {"train": 2}
+
+
+def test_a_split_that_is_gone_leaves_no_table_behind(tmp_path: Path) -> None:
+    source, home = tmp_path / "s", tmp_path / "s"
+    SETS["coco"](source)
+    write(source / "val.json", (source / "instances_train.json").read_text())
+    (source / "instances_train.json").rename(source / "train.json")
+    prepare(coco.convert, coco.CARD, source, home)
+    assert (home / "instances_val.json").is_file()
+    # The source's own files lie beside the tables made of them: they are read again, the tables are not.
+    (source / "val.json").unlink()
+    report = prepare(coco.convert, coco.CARD, source, home)
+    assert report.images == {"train": 2} and not (home / "instances_val.json").exists()
+    (home / "instances_mine.json").write_text("{}")
+    with pytest.raises(DataError, match=r"instances_mine.json is there and was not made"):
+        prepare(coco.convert, coco.CARD, source, home)
+
+
+def test_xml_in_an_encoding_that_is_not_read(tmp_path: Path) -> None:
+    SETS["voc"](tmp_path)
+    for number, name in enumerate(("gb2312", "nonsense")):
+        head = f'<?xml version="1.0" encoding="{name}"?>'
+        write(tmp_path / "Annotations" / f"{number}.xml", head + XML)
+    (tmp_path / "ImageSets" / "Main" / "train.txt").unlink()
+    (tmp_path / "Annotations" / "folder.xml").mkdir()
+    report = voc.convert(tmp_path, tmp_path / "out")
+    assert report.fault_counts == {"unreadable XML": 2} and report.images == {"all": 1}
+
+
+def test_labelme_pictures_of_impossible_names(tmp_path: Path) -> None:
+    SETS["labelme"](tmp_path)
+    content = json.loads((tmp_path / "train" / "a.json").read_text())
+    for name in ("x" * 5000, "a\0b", "../../../../etc/passwd", None, 7):
+        write(tmp_path / "train" / "a.json", json.dumps(content | {"imagePath": name}))
+        assert labelme.convert(tmp_path, tmp_path / "out").objects == {"train": 1}
+
+
+def test_yaml_that_is_none(tmp_path: Path) -> None:
+    SETS["yolo"](tmp_path)
+    for text in ("names: 2020-99-99\n", "names: " + "[" * 3000, "names: !!python/object:os.system x\n", "a: b: c\n"):
+        write(tmp_path / "data.yaml", text)
+        with pytest.raises(DataError, match=r"data.yaml: (not YAML|lacks 'names')"):
+            yolo.convert(tmp_path, tmp_path / "out")
+
+
+def test_masks_that_are_no_numbers(tmp_path: Path) -> None:
+    SETS["wgisd"](tmp_path)
+    np.savez_compressed(tmp_path / "data" / "CDY_1.npz", np.full((30, 40, 1), "x"))
+    assert wgisd.convert(tmp_path, tmp_path / "out").fault_counts["masks that do not fit"] == 1
+    np.savez_compressed(tmp_path / "data" / "CDY_1.npz", np.zeros((30, 40, 1), bool))
+    content = bytearray((tmp_path / "data" / "CDY_1.npz").read_bytes())
+    content[60:80] = b"\xff" * 20
+    (tmp_path / "data" / "CDY_1.npz").write_bytes(bytes(content))
+    assert wgisd.convert(tmp_path, tmp_path / "out").fault_counts["unreadable masks"] == 1
+
+
+def test_ids_below_zero_are_numbered_anew(tmp_path: Path) -> None:
+    SETS["coco"](tmp_path)
+    content = json.loads((tmp_path / "instances_train.json").read_text())
+    content["images"][0]["id"] = content["annotations"][0]["image_id"] = -3
+    write(tmp_path / "instances_train.json", json.dumps(content))
+    assert converted("coco", tmp_path, tmp_path / "out").objects == {"train": 2}
+    content["categories"][0]["id"] = -3
+    write(tmp_path / "instances_train.json", json.dumps(content))
+    with pytest.raises(DataError, match=r"category 1 is .*; expected an object with a name and a whole id from 0"):
+        coco.convert(tmp_path, tmp_path / "out")
 
 
 def test_rpc_levels_and_ids_that_skip_come_through(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from facings.data.adapters import (
 from facings.data.adapters.base import prepare, read_record
 from facings.data.tables import RecognitionRow, read_recognition_table
 from facings.errors import ConfigError, DataError
+from tests.data.adapters.sets_in_small import SETS
 
 
 def picture(path: Path) -> None:
@@ -247,6 +248,34 @@ def test_recognition_csv_of_any_columns_and_separator(tmp_path: Path) -> None:
         recognition_csv.convert(tmp_path / "out", tmp_path / "out")
     with pytest.raises(DataError, match="expected one CSV, got none"):
         recognition_csv.convert(source / "img", tmp_path / "out")
+
+
+def test_properties_of_a_table_come_through(tmp_path: Path) -> None:
+    for name in "ab":
+        picture(tmp_path / f"{name}.jpg")
+    text = "path,product_id,bagged,shelf,organic\na.jpg,1,1,3,\nb.jpg,1,0,2,\n"
+    (tmp_path / "list.csv").write_text(text)
+    recognition_csv.convert(tmp_path, tmp_path / "out")
+    table = read_recognition_table(tmp_path / "out" / "recognition.csv", ["bagged"])
+    assert [row.attributes for row in table.rows] == [{"bagged": True}, {"bagged": False}]
+    assert (tmp_path / "out" / "recognition.csv").read_text().splitlines()[0].endswith("camera_id,bagged")
+
+
+def test_lists_that_contradict_or_leave_their_set(tmp_path: Path) -> None:
+    SETS["grocery_store"](tmp_path / "g")
+    (tmp_path / "g" / "dataset" / "val.txt").write_text("val/Fruit/Apple/a.jpg, 0, 7\n")
+    (fault,) = grocery_store.read_grocery_store(tmp_path / "g").faults
+    assert "val/Fruit/Apple/a.jpg: says coarse class 7 for fine class 0, classes.csv 0" in fault
+    picture(tmp_path / "secret.jpg")
+    SETS["snack_shelves"](tmp_path / "s")
+    header = "split,image,label,coarse_label\n"
+    for name in ("../secret.jpg", str(tmp_path / "secret.jpg")):
+        (tmp_path / "s" / "reid.csv").write_text(f"{header}train,crops/a.jpg,x,y\ntrain,{name},x,y\n")
+        report = snack_shelves.convert(tmp_path / "s", tmp_path / "out")
+        assert report.images == {"train": 1} and report.fault_counts == {"picture elsewhere": 1}
+    (tmp_path / "s" / "reid.csv").write_text(f"{header}train,crops/a.jpg\n")
+    with pytest.raises(DataError, match=r"reid.csv, line 2: .*expected a picture and a label"):
+        snack_shelves.convert(tmp_path / "s", tmp_path / "out")
 
 
 def test_recognition_csv_gives_back_a_table_of_the_contract(tmp_path: Path, colour_table: Path) -> None:

@@ -1,11 +1,13 @@
 """Annotation files of other hands: whatever lies in them, the four commands answer in words."""
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +17,8 @@ from facings.commands.cli import main
 from facings.data.doctor.examination import examine
 from facings.data.doctor.page import render
 from facings.data.doctor.pictures import look
+from facings.data.doctor.repair import repair
+from facings.data.doctor.sharpness import sharpness
 from facings.data.doctor.sources import open_dataset
 from facings.errors import DataError
 
@@ -30,8 +34,9 @@ ODD: dict[str, tuple[dict[str, Any], set[str]]] = {
     "not a number": ({"annotations": [BOX | {"bbox": [NAN] * 4, "area": NAN}]}, {"box-malformed"}),
     "a number of 400 digits": ({"annotations": [BOX | {"bbox": [10**400, 1, 1, 1]}]}, {"box-malformed"}),
     "a category of 30 digits": (
-        {"annotations": [BOX | {"category_id": 10**30}], "categories": [TEA | {"id": 10**30}]}, set()
+        {"annotations": [BOX | {"category_id": 10**30}], "categories": [TEA | {"id": 10**30}]}, {"id-not-whole"}
     ),
+    "a file name that climbs": ({"images": [IMAGE | {"file_name": "../images/a.png"}]}, {"image-elsewhere"}),
     "ids in lists": (
         {"images": [IMAGE | {"id": [1]}], "annotations": [BOX | {"image_id": [1], "category_id": {"a": 1}}]},
         {"id-not-whole", "category-unknown", "class-empty"},
@@ -49,6 +54,12 @@ ODD: dict[str, tuple[dict[str, Any], set[str]]] = {
     "an outline cut off": ({"annotations": [BOX | {"segmentation": {"size": [48, 64], "counts": "T[i8`<`"}}]}, {"mask-malformed"}),
     "names that look like markup": ({"categories": [TEA | {"name": "<script>[/red][bold]"}]}, set()),
 }  # fmt: skip
+
+
+ODD_TEXTS = [
+    ("[1, 2]", "lacks the list"), ("", "not JSON"), ("{}", "lacks the list"), ("[" * 100_000, "not JSON"),
+    (f'{{"images": {"9" * 5000}}}', "not JSON"),
+]  # fmt: skip
 
 
 def make(home: Path, **changed: Any) -> Path:
@@ -75,7 +86,7 @@ def test_every_command_answers(what: str, tmp_path: Path) -> None:
         assert main(["data", "export", *shared, *words]) in (0, 2)
 
 
-@pytest.mark.parametrize("text, said", [("[1, 2]", "lacks the list"), ("", "not JSON"), ("{}", "lacks the list")])
+@pytest.mark.parametrize("text, said", ODD_TEXTS)
 def test_files_that_are_no_sets_are_refused(text: str, said: str, tmp_path: Path) -> None:
     make(tmp_path / "set")
     (tmp_path / "set" / "instances_train.json").write_text(text)
@@ -125,6 +136,120 @@ def test_names_that_are_not_utf8_are_listed_and_left_out(tmp_path: Path) -> None
     assert main(["prepare", "dataset=image_folder", f"source={tmp_path / 'raw'}", f"output={tmp_path / 'out'}"]) == 0
     record = json.loads((tmp_path / "out" / "prepare.json").read_text())
     assert record["fault_counts"] == {"name that is not UTF-8": 1} and record["splits"]["train"]["images"] == 1
+
+
+def test_sizes_of_a_recognition_set_s_pictures_are_told(tmp_path: Path) -> None:
+    for name, size in (("a", (64, 48)), ("b", (64, 48)), ("c", (30, 90))):
+        (tmp_path / f"{name}.png").write_bytes(noise(ord(name), *size, format="PNG"))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "d.jpg").write_bytes(noise(9, 90, 30, exif=exif))
+    header = "path,product_id,split,role,category,box,camera_id"
+    rows = ["a.png,t,train,train,,1 2 20 10,", "a.png,u,train,train,,30 2 20 40,", "b.png,t,train,train,,,",
+            "c.png,t,train,train,,,", "d.jpg,u,train,train,,,"]  # fmt: skip
+    (tmp_path / "recognition.csv").write_text("\n".join([header, *rows]) + "\n")
+    found = examine(open_dataset(tmp_path))
+    figures = found.statistics["recognition.csv"]["train"]
+    assert figures["image_sizes"] == {"64 x 48": 2, "30 x 90": 2} and figures["different_image_sizes"] == 2
+    assert figures["image_height"]["max"] == 90 and figures["box_width"]["p50"] == 20 and figures["aspect"]["max"] == 2
+    assert figures["crops_per_image"]["mean"] == 1.25
+    assert "64 x 48: 2" in render(found.record(), [])
+    unopened = examine(open_dataset(tmp_path), pixels=False)
+    assert not unopened.statistics["recognition.csv"]["train"]["image_sizes"]
+    assert "no picture was opened" in render(unopened.record(), [])
+
+
+def test_a_jpeg_that_ends_too_soon_is_truncated_though_pillow_reads_it(tmp_path: Path) -> None:
+    whole = noise(3, 320, 240)
+    zeros = bytes(len(whole) // 2)
+    for name, content in {"cut": whole[: len(whole) // 2], "zeros": whole[: len(whole) // 2] + zeros}.items():
+        (tmp_path / f"{name}.jpg").write_bytes(content + b"\xff\xd9")
+        assert look(tmp_path / f"{name}.jpg").state == "truncated", name
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    gray = np.full((240, 320, 3), 128, np.uint8)
+    gray[:100, :40] = 20
+    Image.fromarray(gray).save(tmp_path / "drawing.jpg")
+    gray[:] = 128
+    Image.fromarray(gray).save(tmp_path / "gray.jpg")
+    assert {look(tmp_path / f"{name}.jpg").state for name in ("whole", "drawing", "gray")} == {"read"}
+
+
+def test_blurred_pictures_are_noted_and_sharp_ones_are_not(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Rectangles of any gray on a ground out of focus; smoothed all over, or along one direction as by motion."""
+    sharp = np.asarray(
+        Image.fromarray(rng.integers(60, 200, (3, 4), np.uint8)).resize((640, 480), Image.Resampling.BICUBIC)
+    )
+    sharp = sharp.copy()
+    for x, y, width, height, gray in rng.integers((0, 0, 30, 30, 0), (560, 420, 90, 90, 255), (40, 5)).tolist():
+        sharp[y : y + height, x : x + width] = gray
+    for pixels in (2.5, 3.75):
+        # Of a step that was smoothed, the slope as mathematics has it; the picture is shown at 512 of its 640 pixels.
+        smooth = math.hypot(pixels * 512 / 640, 0.6)
+        made = sharpness(cv2.GaussianBlur(sharp, (0, 0), pixels))
+        assert made == pytest.approx(1 / (smooth * math.sqrt(2 * math.pi)), rel=0.12)
+    found = {
+        "sharp": sharp,
+        "blurred": cv2.GaussianBlur(sharp, (0, 0), 3.5),
+        "moved": cv2.blur(sharp, (15, 1)),
+        "fallen": cv2.blur(sharp, (1, 15)),
+        "plain": np.full_like(sharp, 90),
+        "small": cv2.resize(cv2.GaussianBlur(sharp, (0, 0), 2.5), (200, 150)),
+    }
+    (tmp_path / "images").mkdir()
+    images = []
+    for number, (name, gray) in enumerate(found.items(), start=1):
+        Image.fromarray(gray).convert("RGB").save(tmp_path / "images" / f"{name}.jpg", quality=92)
+        size = {"width": gray.shape[1], "height": gray.shape[0]}
+        images.append({"id": number, "file_name": f"{name}.jpg", **size})
+    content = {"images": images, "annotations": [], "categories": [TEA]}
+    (tmp_path / "instances_train.json").write_text(json.dumps(content))
+    findings = examine(open_dataset(tmp_path)).findings
+    told = {Path(fault.picture).stem for fault in findings.of("image-blurred")}
+    assert told == {"blurred", "moved", "fallen"} and not findings.failed()
+
+
+def test_a_set_made_here_states_no_counts(tiny_data: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_data / "synthetic" / "quickstart", tmp_path / "synthetic")
+    found = examine(open_dataset(tmp_path / "synthetic"), use="commercial", pixels=False)
+    assert not found.findings.counts and found.dataset.card is not None
+
+
+@pytest.mark.parametrize(
+    "name, text, allowed",
+    [("License", " \n", "ask"), ("LICENSE.TXT", "\n\nMIT License\n", "yes"), ("licence.md", "CC BY-NC 4.0", "no")],
+)
+def test_licence_files_of_any_spelling(name: str, text: str, allowed: str, tmp_path: Path) -> None:
+    make(tmp_path / "set")
+    (tmp_path / "set" / name).write_text(text)
+    found = examine(open_dataset(tmp_path / "set"), pixels=False)
+    assert found.licence.allowed == allowed
+    assert set(found.findings.counts) == ({"licence-no-sale"} if allowed == "no" else set())
+    assert not found.findings.failed(strict=True)
+
+
+def test_records_that_lie_are_told_or_ignored(tmp_path: Path) -> None:
+    make(tmp_path / "set")
+    record = tmp_path / "set" / "prepare.json"
+    for odd in ([], {"card": [1]}, {"card": {"name": [1]}}, {"fault_counts": [1], "images": 7}):
+        record.write_text(json.dumps(odd))
+        assert open_dataset(tmp_path / "set").prepared == {}
+    record.write_text(json.dumps({"images": str(tmp_path / "moved")}))
+    with pytest.raises(
+        DataError, match=r"prepare.json: says that the pictures of train are in .*moved, which is no folder"
+    ):
+        open_dataset(tmp_path / "set")
+
+
+def test_a_mended_copy_keeps_licence_card_and_properties(tmp_path: Path) -> None:
+    (tmp_path / "rp2k").mkdir()
+    (tmp_path / "rp2k" / "a.png").write_bytes(noise(1, 64, 48, format="PNG"))
+    rows = "path,product_id,split,role,bagged\na.png,t,train,train,1\na.png,t,train,train,1\n"
+    (tmp_path / "rp2k" / "recognition.csv").write_text(rows)
+    (tmp_path / "rp2k" / "LICENSE").write_text("for friends\n")
+    repair(examine(open_dataset(tmp_path / "rp2k")), tmp_path / "mended")
+    copy = open_dataset(tmp_path / "mended")
+    assert copy.card is not None and copy.card.name == "rp2k" and copy.licence == "for friends"
+    assert [row.attributes for row in copy.tables[0].rows] == [{"bagged": True}]
 
 
 def test_cards_of_sets_without_adapter_forbid_what_they_forbid(tmp_path: Path) -> None:

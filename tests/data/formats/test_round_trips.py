@@ -133,6 +133,23 @@ def test_polygons_through_yolo(table: Split, tmp_path: Path) -> None:
     assert np.allclose(outlined, [[[10, 20, 60, 25, 30, 50]]], atol=0.002) and report["splits"]["train"]["images"] == 3
 
 
+def test_what_yolo_cannot_say_is_cut_or_left_out(table: Split, tmp_path: Path) -> None:
+    """Readers of the format refuse shares above 1, and would take a crowd for one object."""
+    content = json.loads(table.annotations.read_text())
+    width, height = content["images"][1]["width"], content["images"][1]["height"]
+    content["annotations"][0]["bbox"] = [width - 20, -15, 50, 30]
+    content["annotations"][0]["segmentation"] = [[width - 20, -15, width + 30, 15, width - 20, 15]]
+    content["annotations"][1]["iscrowd"] = 1
+    table.annotations.write_text(json.dumps(content))
+    for polygons in (False, True):
+        write_yolo({"train": table}, tmp_path / f"{polygons}", polygons=polygons)
+        lines = (tmp_path / f"{polygons}" / "labels" / "train" / "train_p 1.txt").read_text().splitlines()
+        shares = np.array([float(word) for line in lines for word in line.split()[1:]])
+        assert len(lines) == 39 and shares.min() >= 0 and shares.max() <= 1
+        if not polygons:
+            assert np.allclose(shares[:4], [1 - 10 / width, 7.5 / height, 20 / width, 15 / height], atol=1e-7)
+
+
 def test_faults_of_yolo_labels(tmp_path: Path) -> None:
     for name in ("a", "b"):
         path = tmp_path / "images" / f"{name}.png"

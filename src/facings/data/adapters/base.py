@@ -77,8 +77,7 @@ class Report:
     outputs: list[Path] = field(default_factory=list)
 
     def fault(self, kind: str, message: str) -> None:
-        """Note one: `kind` in a few words that are the same for all of its kind, `message` with file, line, "
-        "and what was done."""
+        """Note one: `kind` in a few words that are the same for all of its kind, `message` with file, line, and what was done."""
         self.fault_counts[kind] += 1
         if len(self.faults) < KEPT_FAULTS:
             self.faults.append(readable(f"{kind}: {message}"))
@@ -127,10 +126,12 @@ def prepare(
         raise DataError(
             f"{source}: no such folder; expected {card.title} laid out as\n{card.layout}\nTo get it: {card.get}"
         )
+    before = made_before(output)
     tables = sorted([*output.glob("instances_*.json"), *output.glob("recognition.csv")])
-    if tables and not (output / RECORD).is_file() and not overwrite:
+    others = [path for path in tables if path.resolve() not in before]
+    if others and not overwrite:
         raise DataError(
-            f"{tables[0]} is there and was not made by `facings prepare`: give another output=FOLDER, or --overwrite"
+            f"{others[0]} is there and was not made by `facings prepare`: give another output=FOLDER, or --overwrite"
         )
     output.mkdir(parents=True, exist_ok=True)
     report = convert(source, output, advance=advance)
@@ -139,7 +140,20 @@ def prepare(
             f"{source}: no picture of {card.title} was found; {'; '.join(report.faults[:3]) or 'no fault either'}"
         )
     write_record(card, report, source, output)
+    # A split that the source no longer has would be taken for one of the new conversion.
+    for path in before - made_before(output):
+        path.unlink(missing_ok=True)
     return report
+
+
+def made_before(output: Path) -> set[Path]:
+    """The record and the tables in `output` that a `prepare` made, resolved; none where it left no record."""
+    if not (output / RECORD).is_file():
+        return set()
+    made = read_record(output).get("outputs")
+    names = [str(name) for name in made] if isinstance(made, dict) else []
+    # What a record says is no reason to touch a file elsewhere.
+    return {(output / name).resolve() for name in [RECORD, *names] if Path(name).name == name}
 
 
 def write_record(card: Card, report: Report, source: Path, output: Path) -> None:
@@ -168,7 +182,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not found; `facings prepare` writes it")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise DataError(f"{path}: not JSON ({fault})") from fault
     if not isinstance(record, dict) or record.get("schema") != "facings.prepare/1":
         raise DataError(f"{path}: expected the schema facings.prepare/1")

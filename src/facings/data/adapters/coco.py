@@ -6,8 +6,8 @@ Every `*.json` below the folder that holds images, annotations and categories is
 
 from pathlib import Path
 
-from facings.data.adapters import coco_source
-from facings.data.adapters.base import RECORD, Advance, Card, Report, silent
+from facings.data.adapters.base import Advance, Card, Report, made_before, silent
+from facings.data.adapters.coco_source import LISTS, CocoText, mentions, samples, shared
 from facings.data.adapters.coco_writer import CocoSet
 from facings.data.adapters.layout import Check, NamedPictures, Pictures, below
 from facings.errors import DataError
@@ -27,28 +27,21 @@ CARD = Card(
     faults=("crowd regions are left out",),
     source="Lin et al.: Microsoft COCO: Common Objects in Context, ECCV 2014",
 )
-KEYS = ('"images"', '"annotations"', '"categories"')
 
 
 def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
-    """Convert every annotation file below `source`. Raises DataError where none is, or where files define a "
-    "class differently."""
+    """Convert every annotation file below `source`. Raises DataError where none is, or where files define a class differently."""
     report = Report()
     files = _files(source, output)
     if not files:
         raise DataError(f"{source}: no JSON with images, annotations and categories; expected\n{CARD.layout}")
-    contents = {split: coco_source.load(path) for split, path in files.items()}
-    known: dict[int, dict[str, object]] = {}
-    for split, path in files.items():
-        defined = coco_source.categories(contents[split], path)
-        coco_source.same(known, defined, path)
-        known |= defined
+    texts = {split: CocoText(path) for split, path in files.items()}
     where = _Names(source, report)
-    with CocoSet(output, report, Pictures(source, check), categories=known, advance=advance) as made:
-        for split, path in files.items():
-            report.inputs.append(path)
-            names = where.of(split, path.parent)
-            made.write(split, coco_source.samples(contents.pop(split), path, report, file_name=names, fields=KEPT))
+    with CocoSet(output, report, Pictures(source, check), categories=shared(texts.values()), advance=advance) as made:
+        for split, text in texts.items():
+            report.inputs.append(text.path)
+            names = where.of(split, text.path.parent)
+            made.write(split, samples(text, report, file_name=names, fields=KEPT))
     return report
 
 
@@ -57,11 +50,9 @@ KEPT = ("camera_id", "captured_at", "level")
 
 def _files(source: Path, output: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
+    made = made_before(output)
     for path in sorted(source.rglob("*.json")):
-        if path.name == RECORD or (path.parent == output and (output / RECORD).is_file()):
-            continue
-        text = path.read_text("utf-8-sig", errors="replace")
-        if all(key in text for key in KEYS):
+        if path.resolve() not in made and mentions(path, LISTS):
             split = _split(path)
             if split in found:
                 raise DataError(

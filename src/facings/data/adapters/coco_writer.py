@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from facings.data.adapters.base import Advance, Report, silent
 from facings.data.adapters.layout import Pictures
+from facings.strict_json import shown
 
 # Boxes may leave their picture by so many pixels without a word: annotation tools count borders differently.
 BORDER = 1.0
@@ -196,7 +197,9 @@ class CocoSet:
             return number
         if found.category is None or found.category not in self.categories:
             known = f"{min(self.categories)} … {max(self.categories)}" if self.categories else "none"
-            self.report.fault("unknown category", f"{found.where}: {found.category!r}; defined are {known}; left out")
+            self.report.fault(
+                "unknown category", f"{found.where}: {shown(found.category)}; defined are {known}; left out"
+            )
             return None
         return found.category
 
@@ -204,25 +207,25 @@ class CocoSet:
         try:
             x1, y1, x2, y2 = map(float, found.box)
         except (TypeError, ValueError, OverflowError):
-            self.report.fault("malformed box", f"{found.where}: {found.box!r}; expected four numbers; left out")
+            self.report.fault("malformed box", f"{found.where}: {shown(found.box)}; expected four numbers; left out")
             return None
         width, height = size
         if 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height:
             return x1, y1, x2, y2
-        shown = f"({x1:g}, {y1:g}, {x2:g}, {y2:g})"
+        corners = f"({x1:g}, {y1:g}, {x2:g}, {y2:g})"
         if not (math.isfinite(x1) and math.isfinite(y1) and math.isfinite(x2) and math.isfinite(y2)):
-            self.report.fault("malformed box", f"{found.where}: {shown}; expected finite numbers; left out")
+            self.report.fault("malformed box", f"{found.where}: {corners}; expected finite numbers; left out")
             return None
         if x2 <= x1 or y2 <= y1:
             kind = "box without area" if x2 == x1 or y2 == y1 else "box turned around"
-            self.report.fault(kind, f"{found.where}: {shown}; left out")
+            self.report.fault(kind, f"{found.where}: {corners}; left out")
             return None
         clipped = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
         if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
-            self.report.fault("box outside", f"{found.where}: {shown} in a picture of {width} x {height}; left out")
+            self.report.fault("box outside", f"{found.where}: {corners} in a picture of {width} x {height}; left out")
             return None
         if max(abs(a - b) for a, b in zip(clipped, (x1, y1, x2, y2), strict=True)) > BORDER:
-            self.report.fault("box leaves its picture", f"{found.where}: {shown} in {width} x {height}; clipped")
+            self.report.fault("box leaves its picture", f"{found.where}: {corners} in {width} x {height}; clipped")
         return clipped
 
     def _outline(self, found: Found, size: tuple[int, int], box_area: float) -> tuple[str, float]:

@@ -6,8 +6,8 @@ COCO with RLE masks (counts as a string) of 60 classes; the pictures of all spli
 
 from pathlib import Path
 
-from facings.data.adapters import coco_source
 from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.coco_source import CocoText, samples, shared
 from facings.data.adapters.coco_writer import CocoSet
 from facings.data.adapters.layout import Check, Pictures, locate
 from facings.errors import DataError
@@ -49,14 +49,11 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
     images = locate(source, "d2s_images_v1/images") or locate(source, "images")
     if images is None:
         raise DataError(f"{source}: no folder d2s_images_v1/images; expected\n{CARD.layout}")
-    first = next(iter(there.values()))
-    known = coco_source.categories(coco_source.load(first), first)
-    with CocoSet(output, report, Pictures(images, check), categories=known, advance=advance) as made:
-        for split, path in there.items():
-            content = coco_source.load(path)
-            coco_source.same(known, coco_source.categories(content, path), path)
-            report.inputs.append(path)
-            made.write(split, coco_source.samples(content, path, report, file_name=str))
+    texts = {split: CocoText(path) for split, path in there.items()}
+    with CocoSet(output, report, Pictures(images, check), categories=shared(texts.values()), advance=advance) as made:
+        for split, text in texts.items():
+            report.inputs.append(text.path)
+            made.write(split, samples(text, report, file_name=str))
     return report
 
 

@@ -13,6 +13,8 @@ from facings.data.adapters.layout import Check, lines_of, locate, required
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
 from facings.errors import ConfigError, DataError
+from facings.files import is_file
+from facings.strict_json import shown
 
 FOLDS = 5
 TWINS = {"FISH": "TUNA", "TUNA": "FISH"}
@@ -79,10 +81,10 @@ def _product(name: str) -> str:
 def _there(images: Path, name: str) -> str:
     """`name`, or the same picture under class 24's other name where that is what the folder has."""
     folder = name.split("/")[0]
-    if folder in TWINS and not (images / name).is_file():
+    if folder in TWINS and not is_file(images / name):
         other = name.replace(folder, TWINS[folder])
         mixed = f"{TWINS[folder]}/{name.partition('/')[2]}"
-        return next((n for n in (other, mixed) if (images / n).is_file()), name)
+        return next((n for n in (other, mixed) if is_file(images / n)), name)
     return name
 
 
@@ -95,7 +97,7 @@ def _class_ids(path: Path, report: Report) -> dict[int, str]:
     for line, text in lines_of(path):
         parts = text.split()
         if len(parts) != 2 or not parts[1].isdecimal():
-            raise DataError(f"{path}, line {line}: {text!r}; expected 'NAME id'")
+            raise DataError(f"{path}, line {line}: {shown(text)}; expected 'NAME id'")
         found[int(parts[1])] = _product(parts[0])
     return found
 
@@ -104,5 +106,5 @@ def _entries(path: Path) -> Iterator[tuple[int, str, int]]:
     for line, text in lines_of(path):
         parts = text.rsplit(maxsplit=1)
         if len(parts) != 2 or not parts[1].isdecimal() or "/" not in parts[0]:
-            raise DataError(f"{path}, line {line}: {text!r}; expected 'CLASS/PICTURE.png id'")
+            raise DataError(f"{path}, line {line}: {shown(text)}; expected 'CLASS/PICTURE.png id'")
         yield line, parts[0], int(parts[1])

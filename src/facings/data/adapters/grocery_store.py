@@ -13,8 +13,11 @@ from facings.data.adapters.layout import Check, lines_of, locate, opened
 from facings.data.adapters.recognition_writer import write_table
 from facings.data.tables import RecognitionRow, RecognitionTable
 from facings.errors import DataError
+from facings.files import is_file
+from facings.strict_json import shown
 
 SPLITS = ("train", "val", "test")
+COARSE_ID = "Coarse Class ID (int)"
 CARD = Card(
     name="grocery_store",
     title="Grocery Store Dataset",
@@ -64,23 +67,26 @@ def read_grocery_store(folder: Path | str) -> RecognitionTable:
             f"{root}/classes.csv: not found; expected the Grocery Store Dataset's own layout (see data/README.md), "
             "and paths.data_dir pointing at the folder that holds grocery_store/"
         )
-    names, coarse, iconic = _read_classes(root / "classes.csv")
+    names, coarse, iconic, numbers = _read_classes(root / "classes.csv")
     faults: list[str] = []
     rows: list[RecognitionRow] = []
     departments: dict[int, str] = {}
     for split in SPLITS:
         listed = list(_read_split(root / f"{split}.txt", len(names)))
-        there = [(path, fine) for path, fine in listed if (root / path).is_file()]
-        faults += [f"{split}.txt names {path}, which is not there" for path, _ in set(listed) - set(there)]
+        there = [entry for entry in listed if is_file(root / entry[0])]
+        faults += [f"{split}.txt names {path}, which is not there" for path, *_ in set(listed) - set(there)]
         if not there:
             raise DataError(f"{root / split}.txt: none of its {len(listed)} pictures is in {root}")
-        for path, fine in there:
+        for path, fine, number in there:
+            if numbers[fine] not in ("", number):
+                said = f"coarse class {number} for fine class {fine}, classes.csv {numbers[fine]}"
+                faults.append(f"{split}.txt: {path}: says {said}; that of classes.csv is used")
             departments.setdefault(fine, Path(path).parts[1])
             category = (departments[fine], coarse[fine])
             role = "train" if split == "train" else "query"
             rows.append(RecognitionRow(root / path, names[fine], split, role, category))  # type: ignore[arg-type]
     for fine, path in iconic.items():
-        if not (root / path).is_file():
+        if not is_file(root / path):
             faults.append(f"classes.csv names the iconic picture {path}, which is not there")
         else:
             category = (Path(path).parts[1], coarse[fine])
@@ -88,8 +94,8 @@ def read_grocery_store(folder: Path | str) -> RecognitionTable:
     return RecognitionTable(tuple(rows), source=str(root), faults=tuple(sorted(faults)))
 
 
-def _read_classes(path: Path) -> tuple[list[str], list[str], dict[int, str]]:
-    """Fine names, the coarse name of each, and the iconic picture of each, by fine class id."""
+def _read_classes(path: Path) -> tuple[list[str], list[str], dict[int, str], list[str]]:
+    """Fine names, the coarse name of each, the iconic picture of each, and its coarse id ("" unknown), by fine class id."""
     with opened(path) as file:
         records = list(csv.DictReader(file))
     fields = ("Class Name (str)", "Class ID (int)", "Coarse Class Name (str)", "Iconic Image Path (str)")
@@ -98,7 +104,9 @@ def _read_classes(path: Path) -> tuple[list[str], list[str], dict[int, str]]:
         raise DataError(f"{path}: lacks the column {missing[0]!r}")
     for line, record in enumerate(records, start=2):
         if None in [record[name] for name in fields] or not record[fields[1]].strip().isdecimal():
-            raise DataError(f"{path}, line {line}: {record}; expected a class id and a value in every column")
+            raise DataError(
+                f"{path}, line {line}: {shown(record, 200)}; expected a class id and a value in every column"
+            )
     records.sort(key=lambda record: int(record[fields[1]]))
     ids = [int(record[fields[1]]) for record in records]
     if ids != list(range(len(ids))):
@@ -107,20 +115,22 @@ def _read_classes(path: Path) -> tuple[list[str], list[str], dict[int, str]]:
     for number, name in iconic.items():
         if len(Path(name).parts) < 3:
             raise DataError(
-                f"{path}: class {number} has the iconic picture {name!r}; expected FOLDER/DEPARTMENT/…/PICTURE"
+                f"{path}: class {number} has the iconic picture {shown(name)}; expected FOLDER/DEPARTMENT/…/PICTURE"
             )
-    return [r[fields[0]].strip() for r in records], [r[fields[2]].strip() for r in records], iconic
+    fine, coarse = ([record[field].strip() for record in records] for field in (fields[0], fields[2]))
+    return fine, coarse, iconic, [(record.get(COARSE_ID) or "").strip() for record in records]
 
 
-def _read_split(path: Path, classes: int) -> Iterator[tuple[str, int]]:
+def _read_split(path: Path, classes: int) -> Iterator[tuple[str, int, str]]:
+    """Picture, fine id, coarse id as it is written."""
     if not path.is_file():
         raise DataError(f"{path}: not found; the Grocery Store Dataset has train.txt, val.txt and test.txt")
     for number, line in lines_of(path):
         parts = [part.strip() for part in line.rsplit(",", 2)]
         if len(parts) != 3 or not parts[1].isdecimal() or len(Path(parts[0]).parts) < 3:
             raise DataError(
-                f"{path}, line {number}: {line!r}; expected 'SPLIT/DEPARTMENT/…/PICTURE, fine id, coarse id'"
+                f"{path}, line {number}: {shown(line)}; expected 'SPLIT/DEPARTMENT/…/PICTURE, fine id, coarse id'"
             )
         if int(parts[1]) >= classes:
             raise DataError(f"{path}, line {number}: class id {parts[1]}; classes.csv has 0 … {classes - 1}")
-        yield parts[0], int(parts[1])
+        yield parts[0], int(parts[1]), parts[2]

@@ -15,6 +15,7 @@ from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
 from facings.data.adapters.layout import SUFFIXES, Check, Pictures, below, opened, required
 from facings.errors import DataError
+from facings.strict_json import shown
 
 COLUMNS = ("imageid", "classid", "lx", "ty", "rx", "by", "split")
 # Shares may overshoot a side by rounding.
@@ -57,7 +58,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
 def _images(root: Path) -> dict[str, str]:
     """Picture names by id, of the largest size that is there."""
     folders = sorted(
-        (p for p in root.glob("src/*") if p.is_dir()), key=lambda p: int(p.name) if p.name.isdigit() else 0
+        (p for p in root.glob("src/*") if p.is_dir()), key=lambda p: int(p.name) if p.name.isdecimal() else 0
     )
     if not folders:
         raise DataError(f"{root}/src: no folder of pictures; expected\n{CARD.layout}")
@@ -70,7 +71,7 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
             raise DataError(
-                f"{table}: lacks the column {missing[0]!r}; got {reader.fieldnames}; expected {', '.join(COLUMNS)}"
+                f"{table}: lacks the column {missing[0]!r}; got {shown(reader.fieldnames, 200)}; expected {', '.join(COLUMNS)}"
             )
         for line, row in enumerate(reader, start=2):
             if any(row[name] is None for name in COLUMNS):
@@ -104,8 +105,8 @@ def _box(row: dict[str, str], table: Path, line: int) -> list[float]:
     try:
         return [float(row[key]) for key in ("lx", "ty", "rx", "by")]
     except ValueError as fault:
-        shown = {key: row[key] for key in ("lx", "ty", "rx", "by")}
-        raise DataError(f"{table}, line {line}: box is {shown}; expected four numbers") from fault
+        given = {key: row[key] for key in ("lx", "ty", "rx", "by")}
+        raise DataError(f"{table}, line {line}: box is {shown(given, 200)}; expected four numbers") from fault
 
 
 def _fields(row: dict[str, str]) -> dict[str, object]:

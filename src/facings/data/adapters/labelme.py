@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from facings.data.adapters.base import RECORD, Advance, Card, Report, silent
+from facings.data.adapters.base import Advance, Card, Report, made_before, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
 from facings.data.adapters.layout import SUFFIXES, Check, Pictures, below
-from facings.data.adapters.quads import around
+from facings.data.adapters.quads import around, floats
 from facings.errors import DataError
+from facings.files import is_file
+from facings.strict_json import shown
 
 KNOWN_SPLITS = ("train", "val", "valid", "test")
 CARD = Card(
@@ -38,15 +40,16 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
     """Convert every labelme JSON below `source`. Raises DataError where there is none."""
     report = Report()
     splits: dict[str, list[Path]] = {}
+    made = made_before(output)
     for path in sorted(source.rglob("*.json")):
-        if path.name == RECORD or path.name.startswith("instances_"):
+        if path.resolve() in made or not path.is_file():
             continue
         parts = [part.lower() for part in path.relative_to(source).parts[:-1]]
         split = next((part for part in parts if part in KNOWN_SPLITS), "all")
         splits.setdefault("val" if split == "valid" else split, []).append(path)
-    with CocoSet(output, report, Pictures(source, check), advance=advance) as made:
+    with CocoSet(output, report, Pictures(source, check), advance=advance) as target:
         for split, paths in splits.items():
-            made.write(split, _samples(paths, source, report))
+            target.write(split, _samples(paths, source, report))
     if not report.images:
         raise DataError(f"{source}: no labelme JSON; {'; '.join(report.faults[:2])}; expected\n{CARD.layout}")
     return report
@@ -56,7 +59,7 @@ def _samples(paths: list[Path], source: Path, report: Report) -> Iterator[Sample
     for path in paths:
         try:
             content = json.loads(path.read_text("utf-8-sig"))
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             report.fault("unreadable JSON", f"{below(source, path)}: {fault}; left out")
             continue
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
@@ -70,9 +73,9 @@ def _samples(paths: list[Path], source: Path, report: Report) -> Iterator[Sample
 def _picture(content: dict[str, Any], path: Path, source: Path) -> str:
     named = path.parent / str(content.get("imagePath") or "").replace("\\", "/")
     beside = [path.with_suffix(suffix) for suffix in SUFFIXES]
-    for candidate in (named.resolve(), path.parent.resolve() / named.name, *(b.resolve() for b in beside)):
-        if candidate.is_file() and candidate.is_relative_to(source.resolve()):
-            return candidate.relative_to(source.resolve()).as_posix()
+    for candidate in (named, path.parent / named.name, *beside):
+        if is_file(candidate) and candidate.resolve().is_relative_to(source.resolve()):
+            return candidate.resolve().relative_to(source.resolve()).as_posix()
     return below(source, path.parent / (named.name or f"{path.stem}.jpg"))
 
 
@@ -100,22 +103,19 @@ def _objects(shapes: list[Any], path: Path, report: Report) -> Iterator[Found]:
 
 def _object(shape: Any, where: str, report: Report) -> Found | None:
     points = shape.get("points") if isinstance(shape, dict) else None
-    if not isinstance(points, list) or not all(isinstance(p, list) and len(p) == 2 and _numbers(p) for p in points):
-        report.fault("malformed shape", f"{where}: points are {points!r}; expected pairs of numbers; left out")
+    pairs = [floats(point, 2) for point in points] if isinstance(points, list) else [None]
+    if not isinstance(points, list) or None in pairs:
+        report.fault("malformed shape", f"{where}: points are {shown(points)}; expected pairs of numbers; left out")
         return None
-    kind, flat = str(shape.get("shape_type") or "polygon"), [float(v) for point in points for v in point]
+    kind, flat = str(shape.get("shape_type") or "polygon"), [v for pair in pairs for v in pair or ()]
     label = str(shape.get("label") or "object").strip()
     if kind == "rectangle" and len(points) in (2, 4):
         return Found(around(flat), label, where)
     if kind == "polygon" and len(points) >= 3:
         return Found(around(flat), label, where, [flat])
     if kind == "circle" and len(points) == 2:
-        radius = math.dist(points[0], points[1])
-        x, y = points[0]
+        x, y = flat[:2]
+        radius = math.dist(flat[:2], flat[2:])
         return Found((x - radius, y - radius, x + radius, y + radius), label, where)
     report.fault("shape that is no object", f"{where}: {kind} of {len(points)} points; left out")
     return None
-
-
-def _numbers(values: list[Any]) -> bool:
-    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)

@@ -12,6 +12,7 @@ from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
 from facings.data.adapters.layout import SUFFIXES, Check, Pictures, below, lines_of, locate
 from facings.errors import DataError
+from facings.strict_json import shown
 
 SPLITS = {"train": "Train", "test": "Test"}
 CARD = Card(
@@ -75,5 +76,5 @@ def _objects(text: Path) -> Iterator[Found]:
         left = line.split(",", 4)
         name, _, count = left[4].rpartition(",") if len(left) == 5 else ("", "", "")
         if not name.strip() or not count.strip().isdecimal():
-            raise DataError(f"{text}, line {number}: {line!r}; expected x1,y1,x2,y2,ClassName,count")
+            raise DataError(f"{text}, line {number}: {shown(line)}; expected x1,y1,x2,y2,ClassName,count")
         yield Found(left[:4], name.strip(), f"{text.name}, line {number}", None, {"count": int(count)})

@@ -14,6 +14,7 @@ from facings.data.adapters.layout import Check, locate, opened
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
 from facings.errors import DataError
+from facings.strict_json import shown
 
 CARD = Card(
     name="products10k",
@@ -70,9 +71,9 @@ def _records(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[s
         reader = csv.DictReader(file, skipinitialspace=True)
         missing = [name for name in columns if name not in (reader.fieldnames or ())]
         if missing:
-            raise DataError(f"{path}: lacks the column {missing[0]!r}; got {reader.fieldnames}")
+            raise DataError(f"{path}: lacks the column {missing[0]!r}; got {shown(reader.fieldnames, 200)}")
         for line, record in enumerate(reader, start=2):
             values = {name: (record[name] or "").strip() for name in columns}
-            if not values["name"] or not values["class"].isdigit():
-                raise DataError(f"{path}, line {line}: {record}; expected a file name and a class number")
+            if not values["name"] or not values["class"].isdecimal():
+                raise DataError(f"{path}, line {line}: {shown(record, 200)}; expected a file name and a class number")
             yield line, values

@@ -37,7 +37,21 @@ def four_corners(value: Any) -> list[float] | None:
         value = value[0]
     if isinstance(value, list) and len(value) == 4 and all(isinstance(p, list) and len(p) == 2 for p in value):
         value = [number for point in value for number in point]
-    if not isinstance(value, list) or len(value) != 8:
+    found = floats(value, 8)
+    return found if found is not None and all(map(math.isfinite, found)) else None
+
+
+def floats(value: Any, count: int) -> list[float] | None:
+    """A list of so many numbers as floats; None for anything else, a whole number that no float can hold among it.
+
+    >>> floats([1, 2.5], 2), floats([1, "2"], 2), floats([1, 10**400], 2)
+    ([1.0, 2.5], None, None)
+    """
+    if not isinstance(value, list) or len(value) != count:
         return None
-    good = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in value)
-    return [float(v) for v in value] if good else None
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value):
+        return None
+    try:
+        return [float(v) for v in value]
+    except OverflowError:
+        return None

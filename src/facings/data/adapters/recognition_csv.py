@@ -6,13 +6,15 @@ What is there already in the table's own columns needs no adapter (`data=recogni
 import csv
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.image_folder import SPLITS
-from facings.data.adapters.layout import Check, opened
+from facings.data.adapters.layout import Check, opened, yes_or_no_columns
 from facings.data.adapters.recognition_writer import TABLE, RecognitionSet
-from facings.data.tables import Role
+from facings.data.tables import COLUMNS, Role
 from facings.errors import ConfigError, DataError
+from facings.strict_json import shown
 
 Box = tuple[float, float, float, float]
 CARD = Card(
@@ -48,7 +50,8 @@ def convert(
 ) -> Report:
     """Convert `source/table` (None: the only CSV there). The words name its columns; of them path and product must be there.
 
-    Without a split all is `train`; without a role it follows from the split's name. Lines at fault are listed and left out.
+    Without a split all is `train`; without a role it follows from the split's name. Further columns of 1, 0 and nothing are kept as
+    attributes. Lines at fault are listed and left out.
     Raises DataError for no table, several of them, or a missing column; ConfigError for one written onto itself.
     """
     file = _table(source, table)
@@ -56,22 +59,27 @@ def convert(
         raise ConfigError(f"{file}: the table made would replace the one read; give another output=FOLDER")
     report = Report(inputs=[file])
     names = {"split": split, "role": role, "category": category, "box": box, "camera": camera}
+    dialect: dict[str, Any] = {"delimiter": _separator(file), "skipinitialspace": True}
+    asked = yes_or_no_columns(file, (path, product, *names.values(), *COLUMNS), **dialect)
     with opened(file) as lines:
-        reader = csv.DictReader(lines, delimiter=_separator(file), skipinitialspace=True)
+        reader = csv.DictReader(lines, **dialect)
         missing = [name for name in (path, product) if name not in (reader.fieldnames or ())]
         if missing:
             raise DataError(
-                f"{file}: lacks the column {missing[0]!r}; got {reader.fieldnames}; name it with path= or product="
+                f"{file}: lacks the column {missing[0]!r}; got {shown(reader.fieldnames, 200)}; name it with path= or product="
             )
         with RecognitionSet(file.parent, output, report, advance=advance, check=check) as made:
             for line, record in enumerate(reader, start=2):
                 values = {key: (record.get(name) or "").strip() for key, name in names.items()}
                 picture, item = (record[path] or "").strip(), (record[product] or "").strip()
-                _add(made, picture, item, values, f"{file.name}, line {line}")
+                answers = {name: text == "1" for name in asked if (text := (record[name] or "").strip())}
+                _add(made, picture, item, values, answers, f"{file.name}, line {line}")
     return report
 
 
-def _add(made: RecognitionSet, picture: str, item: str, values: dict[str, str], where: str) -> None:
+def _add(
+    made: RecognitionSet, picture: str, item: str, values: dict[str, str], answers: dict[str, bool], where: str
+) -> None:
     if not picture or not item:
         made.report.fault("empty entry", f"{where}: a line needs a picture and a product; left out")
         return
@@ -80,15 +88,22 @@ def _add(made: RecognitionSet, picture: str, item: str, values: dict[str, str], 
         default_role = "train"
     roles: dict[str, Role] = {"": default_role, "train": "train", "gallery": "gallery", "query": "query"}
     if values["role"].lower() not in roles:
-        made.report.fault("unknown role", f"{where}: {values['role']!r}; expected train, gallery or query; left out")
+        made.report.fault(
+            "unknown role", f"{where}: {shown(values['role'])}; expected train, gallery or query; left out"
+        )
         return
     box = _box(values["box"])
     if values["box"] and box is None:
-        made.report.fault("bad box", f"{where}: {values['box']!r}; expected 'x y width height' with an area; left out")
+        made.report.fault(
+            "bad box", f"{where}: {shown(values['box'])}; expected 'x y width height' with an area; left out"
+        )
         return
     category = tuple(part.strip() for part in values["category"].split("/") if part.strip())
     role = roles[values["role"].lower()]
-    made.add(picture, item, default_split, role, category=category, box=box, camera_id=values["camera"], where=where)
+    made.add(
+        picture, item, default_split, role,
+        category=category, box=box, camera_id=values["camera"], attributes=answers, where=where,
+    )  # fmt: skip
 
 
 def _box(text: str) -> Box | None:
@@ -113,6 +128,6 @@ def _table(source: Path, name: str | None) -> Path:
 
 def _separator(path: Path) -> str:
     """The one of `,`, `;` and tab that the header has most of."""
-    with path.open(encoding="utf-8-sig") as file:
+    with opened(path) as file:
         header = file.readline()
     return max((",", ";", "\t"), key=header.count)

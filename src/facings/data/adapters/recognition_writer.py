@@ -4,12 +4,13 @@ Knows no dataset's layout. A row is some 500 bytes: 200,000 pictures are held at
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from facings.data.adapters.base import Advance, Report, readable
-from facings.data.adapters.layout import Check, Pictures
+from facings.data.adapters.layout import Check, Pictures, allowed, leaves
 from facings.data.tables import RecognitionRow, RecognitionTable, Role, write_recognition_table
 from facings.files import is_file
 
@@ -45,6 +46,7 @@ class RecognitionSet:
         category: tuple[str, ...] = (),
         box: tuple[float, float, float, float] | None = None,
         camera_id: str = "",
+        attributes: Mapping[str, bool] | None = None,
         where: str,
     ) -> bool:
         """One row. `where` (file and line, or folder) stands in the faults. False if it was left out."""
@@ -81,15 +83,17 @@ class RecognitionSet:
         if known != category:
             self.report.fault("two categories", f"{where}: {product_id} is {known} and {category}; the first is kept")
         place = Path(os.path.normpath(self._way / name))
-        self._rows.append(RecognitionRow(place, product_id, split, role, known, box, camera_id))
+        self._rows.append(RecognitionRow(place, product_id, split, role, known, box, camera_id, dict(attributes or {})))
         return True
 
     def _wrong(self, name: str) -> str:
         """What is wrong with a picture, "" for nothing; each is asked once, however many crops it has."""
         if name not in self._states:
             path = self.root / name
-            if not is_file(path):
-                self._states[name] = "missing picture"
+            if leaves(name):
+                self._states[name] = "picture elsewhere"
+            elif not is_file(path):
+                self._states[name] = "missing picture" if allowed(path) else "unreadable picture (permission denied)"
             elif path.stat().st_size == 0:
                 self._states[name] = "empty file"
             else:
@@ -123,8 +127,9 @@ def write_table(
         report.fault("listed picture", fault)
     with RecognitionSet(root, output, report, advance=advance, check=check) as made:
         for row in table.rows:
+            name = row.path.relative_to(root).as_posix() if row.path.is_relative_to(root) else str(row.path)
             made.add(
-                row.path.relative_to(root).as_posix(), row.product_id, row.split, row.role,
+                name, row.product_id, row.split, row.role,
                 category=row.category, box=row.box, camera_id=row.camera_id, where=table.source,
             )  # fmt: skip
     return report

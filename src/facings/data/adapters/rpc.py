@@ -7,8 +7,8 @@ products on a turntable are train, checkout counters val and test.
 
 from pathlib import Path
 
-from facings.data.adapters import coco_source
 from facings.data.adapters.base import Advance, Card, Report, silent
+from facings.data.adapters.coco_source import CocoText, samples, shared
 from facings.data.adapters.coco_writer import CocoSet
 from facings.data.adapters.layout import Check, Pictures, locate
 from facings.errors import DataError
@@ -42,19 +42,13 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
     there = {split: path for split, path in files.items() if path is not None}
     if not there:
         raise DataError(f"{source}: no instances_{{train,val,test}}2019.json; expected\n{CARD.layout}")
-    for split in set(files) - set(there):
+    for split in [s for s in SPLITS if s not in there]:
         report.fault("missing split", f"instances_{split}2019.json is not there; no {split}")
     root = next(iter(there.values())).parent
-    first = next(iter(there.values()))
-    known = coco_source.categories(coco_source.load(first), first)
-    with CocoSet(output, report, Pictures(root, check), categories=known, advance=advance) as made:
-        for split, path in there.items():
-            content = coco_source.load(path)
-            coco_source.same(known, coco_source.categories(content, path), path)
-            report.inputs.append(path)
+    texts = {split: CocoText(path) for split, path in there.items()}
+    with CocoSet(output, report, Pictures(root, check), categories=shared(texts.values()), advance=advance) as made:
+        for split, text in texts.items():
+            report.inputs.append(text.path)
             folder = f"{split}2019/"
-            made.write(
-                split,
-                coco_source.samples(content, path, report, file_name=lambda n, f=folder: f + n, fields=("level",)),  # type: ignore[misc]
-            )
+            made.write(split, samples(text, report, file_name=lambda n, f=folder: f + n, fields=("level",)))  # type: ignore[misc]
     return report

@@ -13,9 +13,12 @@ from facings.data.adapters.base import Advance, Card, Download, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
 from facings.data.adapters.layout import Check, Pictures, opened, required
 from facings.errors import DataError
+from facings.strict_json import shown
 
 COLUMNS = ("image_name", "x1", "y1", "x2", "y2", "class", "image_width", "image_height")
 SPLITS = ("train", "val", "test")
+# Some copies of the archive hold them mended.
+BROKEN = ("train_882", "train_924", "train_4222", "train_5822", "test_274")
 CARD = Card(
     name="sku110k",
     title="SKU-110K",
@@ -29,7 +32,7 @@ CARD = Card(
     layout="images/{train,val,test}_N.jpg\nannotations/annotations_{train,val,test}.csv   no header: "
     + ",".join(COLUMNS),
     faults=(
-        "broken JPEGs: train_882, train_924, train_4222, train_5822, test_274",
+        f"broken JPEGs: {', '.join(BROKEN)}",
         "up to 576 / 582 / 759 objects a picture: detectors capped at 100 or 300 lose some without a word",
     ),
     source='Goldman et al.: "Precise Detection in Densely Packed Scenes", CVPR 2019',
@@ -48,7 +51,8 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
     for split, path in tables:
         if not path.is_file():
             report.fault("missing split", f"{path.name} is not there; no {split}")
-    with CocoSet(output, report, Pictures(root / "images", check), categories={1: "object"}, advance=advance) as made:
+    pictures = Pictures(root / "images", check, suspects=BROKEN)
+    with CocoSet(output, report, pictures, categories={1: "object"}, advance=advance) as made:
         for split, path in there:
             report.inputs.append(path)
             made.write(split, _samples(path, report))
@@ -77,5 +81,5 @@ def _size(row: list[str], path: Path, number: int) -> tuple[int, int]:
     except ValueError as fault:
         header = " (a header? this set has none)" if number == 1 and row[6] == "image_width" else ""
         raise DataError(
-            f"{path}, line {number}: image_width, image_height are {row[6]!r}, {row[7]!r}; expected whole numbers{header}"
+            f"{path}, line {number}: image_width, image_height are {shown(row[6])}, {shown(row[7])}; expected whole numbers{header}"
         ) from fault

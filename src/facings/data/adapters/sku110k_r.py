@@ -13,8 +13,9 @@ from facings.data.adapters import coco_source
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found
 from facings.data.adapters.layout import Check, Pictures, locate
-from facings.data.adapters.quads import around, corners_of, four_corners
+from facings.data.adapters.quads import around, corners_of, floats, four_corners
 from facings.errors import DataError
+from facings.strict_json import shown
 
 SPLITS = ("train", "val", "test")
 CARD = Card(
@@ -48,28 +49,28 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
         raise DataError(f"{source}: no {'images folder' if there else 'sku110k-r_*.json'}; expected\n{CARD.layout}")
     for split in [s for s in SPLITS if s not in there]:
         report.fault("missing split", f"sku110k-r_{split}.json is not there; no {split}")
-    first = next(iter(there.values()))
-    known = coco_source.categories(coco_source.load(first), first)
+    texts = {split: coco_source.CocoText(path) for split, path in there.items()}
+    known = coco_source.shared(texts.values())
     with CocoSet(output, report, Pictures(images, check), categories=known, advance=advance) as made:
-        for split, path in there.items():
-            report.inputs.append(path)
-            content = coco_source.load(path)
+        for split, text in texts.items():
+            report.inputs.append(text.path)
 
             def found(annotation: coco_source.Record, where: str) -> Found:
                 return _found(annotation, where, report)
 
             # Some copies sort pictures into a folder a split.
             folder = f"{split}/" if (images / split).is_dir() else ""
-            names = coco_source.samples(content, path, report, found=found, file_name=lambda n, f=folder: f + n)  # type: ignore[misc]
+            names = coco_source.samples(text, report, found=found, file_name=lambda n, f=folder: f + n)  # type: ignore[misc]
             made.write(split, names)
     return report
 
 
 def _found(annotation: coco_source.Record, where: str, report: Report) -> Found:
-    rotated = annotation.get("rbbox")
-    if not isinstance(rotated, list) or len(rotated) != 5 or not all(isinstance(v, int | float) for v in rotated):
+    rotated = floats(annotation.get("rbbox"), 5)
+    if rotated is None:
+        given = shown(annotation.get("rbbox"))
         report.fault(
-            "box without rotation", f"{where}: rbbox is {rotated!r}; expected five numbers; the upright bbox is used"
+            "box without rotation", f"{where}: rbbox is {given}; expected five numbers; the upright bbox is used"
         )
         return coco_source.found_box(annotation, where)
     if abs(rotated[4]) > 2 * math.pi:

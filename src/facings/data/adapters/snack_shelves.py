@@ -9,6 +9,8 @@ from facings.data.adapters.layout import Check, opened
 from facings.data.adapters.recognition_writer import write_table
 from facings.data.tables import RecognitionRow, RecognitionTable, Role
 from facings.errors import DataError
+from facings.files import is_file
+from facings.strict_json import shown
 
 COLUMNS = ("image", "label", "coarse_label", "split")
 # Its split → the split and role of the contract. Packshots are named by file, but labelled by identity: two files of one
@@ -61,18 +63,21 @@ def read_snack_shelves(path: Path | str) -> RecognitionTable:
         reader = csv.DictReader(file)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
-            raise DataError(f"{path}: lacks the column {missing[0]!r}; got {reader.fieldnames}")
+            raise DataError(f"{path}: lacks the column {missing[0]!r}; got {shown(reader.fieldnames, 200)}")
         for line, record in enumerate(reader, start=2):
             if record["split"] not in ROLES:
                 raise DataError(
-                    f"{path}, line {line}: split is {record['split']!r}; expected one of {', '.join(ROLES)}"
+                    f"{path}, line {line}: split is {shown(record['split'])}; expected one of {', '.join(ROLES)}"
                 )
+            if not all(record[name] for name in ("image", "label")):
+                raise DataError(f"{path}, line {line}: {shown(record, 200)}; expected a picture and a label")
             split, role = ROLES[record["split"]]
             picture = path.parent / record["image"]
-            if not picture.is_file():
+            if not is_file(picture):
                 faults.append(f"line {line}: {record['image']} is missing")
                 continue
-            rows.append(RecognitionRow(picture, record["label"], split, role, (record["coarse_label"],)))
+            category = (record["coarse_label"],) if record["coarse_label"] else ()
+            rows.append(RecognitionRow(picture, record["label"], split, role, category))
     if not rows:
         raise DataError(f"{path}: none of its {len(faults)} pictures is there")
     return RecognitionTable(tuple(rows), str(path), tuple(faults))

@@ -14,6 +14,7 @@ from facings.data.adapters.layout import Check, lines_of, required
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
 from facings.errors import DataError
+from facings.strict_json import shown
 
 HEADER = ["image_id", "class_id", "super_class_id", "path"]
 CARD = Card(
@@ -70,5 +71,5 @@ def _entries(path: Path) -> Iterator[tuple[int, int, str]]:
         if parts == HEADER:
             continue
         if len(parts) != 4 or not all(part.isdecimal() for part in parts[:3]):
-            raise DataError(f"{path}, line {line}: {text!r}; expected '{' '.join(HEADER)}'")
+            raise DataError(f"{path}, line {line}: {shown(text)}; expected '{' '.join(HEADER)}'")
         yield line, int(parts[1]), parts[3]

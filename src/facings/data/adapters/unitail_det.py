@@ -9,11 +9,13 @@ its upright box, and is a fault.
 from pathlib import Path
 
 from facings.data.adapters import coco_source
-from facings.data.adapters.base import RECORD, Advance, Card, Report, silent
+from facings.data.adapters.base import Advance, Card, Report, made_before, silent
 from facings.data.adapters.coco_writer import CocoSet, Found
 from facings.data.adapters.layout import Check, NamedPictures, Pictures, below
 from facings.data.adapters.quads import around, four_corners
+from facings.data.adapters.sku110k import BROKEN
 from facings.errors import DataError
+from facings.strict_json import shown
 
 CARD = Card(
     name="unitail_det",
@@ -29,6 +31,7 @@ CARD = Card(
     faults=("the broken JPEGs of SKU-110K", "no layout is published: fields are found by name"),
     source="Chen et al.: Unitail: Detecting, Reading, and Matching in Retail Scene, ECCV 2022",
 )
+ANNOTATED = ("images", "annotations")
 # Part of a file's name → the split.
 NAMED = {"cross": "test_cross", "origin": "test", "train": "train", "val": "val", "test": "test"}
 
@@ -44,26 +47,27 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
     def named(name: str) -> str:
         return (pictures.find(name) or [name])[0]
 
-    with CocoSet(output, report, Pictures(source, check), categories={1: "product"}, advance=advance) as made:
+    judge = Pictures(source, check, suspects=BROKEN)
+    with CocoSet(output, report, judge, categories={1: "product"}, advance=advance) as made:
         for split, path in sorted(files.items()):
             report.inputs.append(path)
+            text = coco_source.CocoText(path, lists=ANNOTATED)
 
             def found(annotation: coco_source.Record, place: str) -> Found:
                 return _found(annotation, place, report)
 
-            content = coco_source.load(path, lists=("images", "annotations"))
-            made.write(split, coco_source.samples(content, path, report, found=found, file_name=named))
+            made.write(split, coco_source.samples(text, report, found=found, file_name=named))
     return report
 
 
 def _files(source: Path, output: Path, report: Report) -> dict[str, Path]:
     """The annotation files by split; of two that sound alike the second keeps its own name."""
     found: dict[str, Path] = {}
+    made = made_before(output)
     for path in sorted(source.rglob("*.json"), reverse=True):
-        if path.name == RECORD or (path.parent == output and path.name.startswith("instances_")):
+        if path.resolve() in made:
             continue
-        text = path.read_text("utf-8-sig", errors="replace")
-        if not all(f'"{key}"' in text for key in ("images", "annotations")):
+        if not coco_source.mentions(path, ANNOTATED):
             report.fault("no annotations", f"{below(source, path)}: lacks images or annotations; not read")
             continue
         split = _split(path)
@@ -85,9 +89,8 @@ def _split(path: Path) -> str:
 def _found(annotation: coco_source.Record, where: str, report: Report) -> Found:
     quad = four_corners(annotation.get("quad")) or four_corners(annotation.get("segmentation"))
     if quad is None:
-        report.fault(
-            "box without quad", f"{where}: quad is {annotation.get('quad')!r}; expected eight numbers; bbox is used"
-        )
+        given = shown(annotation.get("quad"))
+        report.fault("box without quad", f"{where}: quad is {given}; expected eight numbers; bbox is used")
         plain = coco_source.found_box(annotation, where)
         return Found(plain.box, 1, where)
     return Found(around(quad), 1, where, [quad])

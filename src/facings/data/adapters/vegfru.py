@@ -15,6 +15,7 @@ from facings.data.adapters.layout import Check, lines_of, locate
 from facings.data.adapters.recognition_writer import RecognitionSet
 from facings.data.tables import Role
 from facings.errors import DataError
+from facings.strict_json import shown
 
 HALVES = {"veg": ("veg200", "Vegetable"), "fru": ("fru92", "Fruit")}
 SPLITS: tuple[tuple[str, Role], ...] = (("train", "train"), ("val", "query"), ("test", "query"))
@@ -41,24 +42,23 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
     """Convert the halves that are there. Raises DataError where neither is, or for a line that is not `path id`."""
     report = Report()
     lists = {half: locate(source, f"{HALVES[half][0]}_lists/{half}_train.txt") for half in HALVES}
-    there = {half: path.parent.parent for half, path in lists.items() if path is not None}
+    there = {half: path.parent.parent.relative_to(source) for half, path in lists.items() if path is not None}
     if not there:
         raise DataError(f"{source}: neither veg200_lists nor fru92_lists; expected\n{CARD.layout}")
     for half in sorted(HALVES.keys() - there.keys()):
         report.fault("missing half", f"{HALVES[half][0]}_lists is not there; no {HALVES[half][1].lower()}s")
     vegetables: set[str] = set()
     with RecognitionSet(source, output, report, advance=advance, check=check) as made:
-        for half, root in there.items():
-            _half(made, half, root, vegetables)
+        for half, way in there.items():
+            _half(made, half, way, vegetables)
     return report
 
 
-def _half(made: RecognitionSet, half: str, root: Path, vegetables: set[str]) -> None:
+def _half(made: RecognitionSet, half: str, way: Path, vegetables: set[str]) -> None:
     folder, kind = HALVES[half]
-    way = root.resolve().relative_to(made.root)
     numbers: dict[int, str] = {}
     for split, role in SPLITS:
-        path = root / f"{folder}_lists" / f"{half}_{split}.txt"
+        path = made.root / way / f"{folder}_lists" / f"{half}_{split}.txt"
         if not path.is_file():
             made.report.fault("missing split", f"{path} is not there; no {kind.lower()}s in {split}")
             continue
@@ -81,5 +81,5 @@ def _entries(path: Path) -> Iterator[tuple[int, str, int]]:
     for line, text in lines_of(path):
         parts = text.rsplit(maxsplit=1)
         if len(parts) != 2 or not parts[1].isdecimal() or "/" not in parts[0]:
-            raise DataError(f"{path}, line {line}: {text!r}; expected 'CLASS/PICTURE.jpg id'")
+            raise DataError(f"{path}, line {line}: {shown(text)}; expected 'CLASS/PICTURE.jpg id'")
         yield line, parts[0], int(parts[1])

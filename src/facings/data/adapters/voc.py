@@ -51,7 +51,7 @@ def convert_voc(
 ) -> Report:
     """For sets that are laid out so. `fields`: from an object's name to what else its annotation holds."""
     report = Report()
-    files = sorted(source.rglob("*.xml"))
+    files = sorted(path for path in source.rglob("*.xml") if path.is_file())
     if not files:
         raise DataError(f"{source}: no XML; expected\n{card.layout}")
     pictures: dict[str, list[str]] = {}
@@ -116,7 +116,8 @@ def _samples(
     for path in files:
         try:
             root = ElementTree.parse(path).getroot()
-        except ElementTree.ParseError as fault:
+        # The parser knows few encodings, and names those that it lacks by errors of other kinds.
+        except (ElementTree.ParseError, LookupError, ValueError) as fault:
             report.fault("unreadable XML", f"{path.name}: {fault}; left out")
             continue
         stated_name = Path((root.findtext("filename") or "").strip().replace("\\", "/")).name
@@ -125,7 +126,8 @@ def _samples(
         if stated_name and stated_name not in pictures and name:
             report.fault("misnamed picture", f"{path.name} names {stated_name}, which is not there; {name} is used")
         size = [(root.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
-        stated = (int(size[0]), int(size[1])) if all(s.isdigit() and int(s) > 0 for s in size) else None
+        known = all(s.isdecimal() and len(s) < 10 and int(s) for s in size)
+        stated = (int(size[0]), int(size[1])) if known else None
         objects = [
             _object(node, f"{path.name}, object {n}", one_based, fields)
             for n, node in enumerate(root.iter("object"), 1)

@@ -42,7 +42,7 @@ CARD = Card(
 def convert(source: Path, output: Path, *, advance: Advance = silent, check: Check = "tail") -> Report:
     """Convert the table. Raises DataError where there is none, or for a row that is not of this format."""
     report = Report()
-    tables = [path for path in sorted(source.rglob("*.csv")) if _is_table(path)]
+    tables = [path for path in sorted(source.rglob("*.csv")) if path.is_file() and _is_table(path)]
     # The repository of the boxes holds further sets in the same format.
     tables = [path for path in tables if "webmarket" in str(path.relative_to(source)).lower()] or tables
     if not tables:

@@ -6,7 +6,6 @@ shares of the sides), for 137 of the 300 pictures `data/NAME.npz`: H × W × clu
 Lists `train.txt`, `test.txt` of stems (`*_masked.txt`: those with masks). The name's prefix is the variety, kept on the picture.
 """
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ from facings.data.adapters.base import Advance, Card, Download, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
 from facings.data.adapters.layout import SUFFIXES, Check, Pictures, lines_of, required
 from facings.errors import DataError
+from facings.files import is_file
 from facings.masks import CropMask, to_rle
+from facings.strict_json import shown
 
 SPLITS = ("train", "test")
 VARIETIES = {
@@ -71,9 +72,10 @@ def _samples(stems: list[str], folder: Path, judge: Pictures, report: Report) ->
     for stem in stems:
         name, text = there.get(stem, f"{stem}.jpg"), folder / f"{stem}.txt"
         size, _ = judge.size(name)
-        if not text.is_file():
+        listed = is_file(text)
+        if not listed:
             report.fault("missing labels", f"{stem}.txt is not there; the picture has no objects")
-        labelled = text.is_file() and size is not None
+        labelled = listed and size is not None
         rows = [(number, line.split()) for number, line in (lines_of(text) if labelled else [])]
         masks = _masks(folder / f"{stem}.npz", size, len(rows), report) if size is not None else None
         objects = []
@@ -93,25 +95,24 @@ def _numbers(row: list[str], path: Path, number: int) -> list[float]:
     except ValueError:
         values = []
     if len(values) != 4 or row[0] != "0":
-        raise DataError(f"{path}, line {number}: {' '.join(row)!r}; expected '0 CX CY W H' in shares of the sides")
+        raise DataError(f"{path}, line {number}: {shown(' '.join(row))}; expected '0 CX CY W H' in shares of the sides")
     return values
 
 
 def _masks(path: Path, size: tuple[int, int], count: int, report: Report) -> NDArray[Any] | None:
     """(H, W, clusters), or None where there is no file or it does not fit (a fault)."""
-    if not path.is_file():
+    if not is_file(path):
         return None
     try:
         with np.load(path, allow_pickle=False) as archive:
             masks: NDArray[Any] = archive[archive.files[0]]
-    except (OSError, ValueError, IndexError, zipfile.BadZipFile) as fault:
+    # Archives meet damage with errors of many kinds.
+    except Exception as fault:
         report.fault("unreadable masks", f"{path.name}: {fault}; boxes alone are used")
         return None
-    if masks.shape != (size[1], size[0], count):
-        want = (size[1], size[0], count)
-        report.fault(
-            "masks that do not fit", f"{path.name}: shape {masks.shape}, expected {want}; boxes alone are used"
-        )
+    if masks.shape != (size[1], size[0], count) or masks.dtype.kind not in "biuf":
+        want, got = (size[1], size[0], count), f"{masks.dtype} {masks.shape}"
+        report.fault("masks that do not fit", f"{path.name}: {got}, expected numbers {want}; boxes alone are used")
         return None
     return masks
 

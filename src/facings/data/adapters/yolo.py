@@ -6,15 +6,17 @@ YAML's own folder; without it `images/SPLIT` and names in `classes.txt`, if ther
 labels has no objects.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.coco_writer import CocoSet, Found, Sample
-from facings.data.adapters.layout import Check, Pictures, below, lines_of, opened, pictures_below
+from facings.data.adapters.layout import Check, Pictures, is_folder, leaves, lines_of, opened, pictures_below
 from facings.data.adapters.quads import around
 from facings.errors import DataError
+from facings.files import is_file
 
 SPLITS = ("train", "val", "valid", "test")
 CARD = Card(
@@ -43,7 +45,7 @@ def convert(source: Path, output: Path, *, advance: Advance = silent, check: Che
         for split, pictures in splits.items():
             made.write(split, _samples(pictures, source, judge, names, report))
     for text in _orphans([picture for pictures in splits.values() for picture in pictures]):
-        report.fault("labels without picture", f"{below(source.absolute(), text.absolute())}: left out")
+        report.fault("labels without picture", f"{_within(text, source) or text}: left out")
     return report
 
 
@@ -103,22 +105,23 @@ def _content(path: Path) -> dict[str, Any] | None:
     try:
         with opened(path) as file:
             content = yaml.safe_load(file)
-    except yaml.YAMLError as fault:
+    # A date of the 99th is a ValueError, and brackets of a thousand levels are a RecursionError.
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
         raise DataError(f"{path}: not YAML ({' '.join(str(fault).split())[:120]})") from fault
     return content if isinstance(content, dict) else None
 
 
 def _pictures(entry: str, roots: list[Path], path: Path, source: Path, report: Report) -> list[Path]:
     # Exports of Roboflow say ../train/images, which lies beside the YAML.
+    entry = entry.replace("\\", "/")
     for root in roots:
         for candidate in (root / entry, root / entry.removeprefix("../")):
-            if candidate.is_dir():
+            if is_folder(candidate):
                 return list(pictures_below(candidate))
-            if candidate.is_file():
-                return [
-                    next((r / n for r in (source, *roots, candidate.parent) if (r / n).is_file()), source / n)
-                    for _, n in lines_of(candidate)
-                ]
+            if is_file(candidate):
+                names = [name.replace("\\", "/") for _, name in lines_of(candidate)]
+                homes = (source, *roots, candidate.parent)
+                return [next((r / n for r in homes if is_file(r / n)), source / n) for n in names]
     report.fault("missing split", f"{path.name}: {entry} is neither a folder nor a list; left out")
     return []
 
@@ -127,21 +130,26 @@ def _samples(
     pictures: list[Path], source: Path, judge: Pictures, names: dict[int, str], report: Report
 ) -> Iterator[Sample]:
     for picture in pictures:
-        resolved = picture.absolute()
-        if not resolved.is_relative_to(source.absolute()):
+        name = _within(picture, source)
+        if name is None:
             report.fault("picture elsewhere", f"{picture}: not below {source}; left out")
             continue
-        name = resolved.relative_to(source.absolute()).as_posix()
         size, _ = judge.size(name)
         labels = _labels(picture)
         objects = list(_objects(labels, size, names)) if labels is not None and size is not None else []
         yield Sample(name, objects)
 
 
+def _within(path: Path, source: Path) -> str | None:
+    """The name of a file below `source`, whatever way leads there; None for one elsewhere."""
+    name = os.path.relpath(path, source)
+    return None if leaves(name) else Path(name).as_posix()
+
+
 def _labels(picture: Path) -> Path | None:
     """`…/labels/x.txt` of `…/images/x.jpg`, else the text beside it; None where there is none."""
     for folder in (_label_folder(picture.parent), picture.parent):
-        if folder is not None and (folder / f"{picture.stem}.txt").is_file():
+        if folder is not None and is_file(folder / f"{picture.stem}.txt"):
             return folder / f"{picture.stem}.txt"
     return None
 
@@ -160,7 +168,7 @@ def _orphans(pictures: list[Path]) -> Iterator[Path]:
     """Labels whose picture is not there, of the folders that the pictures' labels lie in."""
     for folder in sorted({picture.parent for picture in pictures}):
         labels = _label_folder(folder)
-        if labels is None or not labels.is_dir() or not folder.is_dir():
+        if labels is None or not is_folder(labels) or not is_folder(folder):
             continue
         stems = {p.stem for p in folder.iterdir()}
         yield from (

@@ -10,6 +10,8 @@ from facings.data.doctor.pictures import Picture
 
 # Gray values 0-255. Blank: under this standard deviation; dark: nineteen of twenty pixels below.
 BLANK, DARK = 1.0, 28
+# Of `sharpness`. Chosen by eye on phone photos of ai231_grocery_masks: all below are blurred as a whole, by motion or out of focus.
+BLURRED = 0.2
 STATES = {"missing": "image-missing", "unreadable": "image-unreadable", "truncated": "image-truncated"}
 
 
@@ -33,6 +35,9 @@ def check_appearance(entries: Sequence[Listed], pictures: Mapping[Path, Picture]
             findings.add("image-blank", f"gray value {picture.thumb.mean():.0f} all over", **where)
         elif float((picture.thumb < DARK).mean()) >= 0.95:
             findings.add("image-dark", f"mean gray value {picture.thumb.mean():.0f} of 255", **where)
+        if picture.sharpness is not None and picture.sharpness < BLURRED:
+            detail = f"its sharpest edges rise by {picture.sharpness:.0%} of their contrast a pixel; in focus about 40 %"
+            findings.add("image-blurred", detail, **where)
 
 
 def turn_fault(picture: Picture, stated: tuple[int, int] | None) -> str:

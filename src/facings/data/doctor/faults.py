@@ -26,7 +26,7 @@ KINDS: dict[str, Kind] = {
     "image-id-repeated": Kind("error", "Image id used twice", "Give every picture its own id; its boxes cannot be told apart."),
     "annotation-id-repeated": Kind("error", "Annotation id used twice", "Number the annotations anew."),
     "category-id-repeated": Kind("error", "Category id used twice", "Give every category its own id."),
-    "id-not-whole": Kind("error", "Id that is no whole number from 0", "Number anew with whole numbers."),
+    "id-not-whole": Kind("error", "Id that is no whole number from 0 to 2^53", "Number anew with whole numbers."),
     "image-unknown": Kind("error", "Annotation of a picture that is not listed", "Add the picture or drop the annotation."),
     "category-unknown": Kind("error", "Annotation of a category that is not defined", "Add the category or drop the annotation."),
     "category-name-twice": Kind("error", "Category name under two ids", "Join the two into one category."),
@@ -53,8 +53,10 @@ KINDS: dict[str, Kind] = {
     "image-size-wrong": Kind("error", "Size of the picture differs from the annotation", "Find out which size the boxes are of."),
     "exif-rotated": Kind("error", "Annotation ignores the picture's EXIF rotation", "Turn the boxes, or strip the EXIF tag."),
     "exif-turned": Kind("warning", "EXIF turn that the size cannot confirm", "See where the boxes lie: `facings data browse`."),
+    "image-elsewhere": Kind("warning", "File name that leaves the folder of pictures", "Bring the picture into it."),
     "image-blank": Kind("warning", "Picture of one colour", "Drop it."),
     "image-dark": Kind("note", "Very dark picture", "Keep it only if the shop is as dark."),
+    "image-blurred": Kind("note", "Picture blurred as a whole", "Keep it only if the shop's camera blurs as much."),
     "image-misnamed": Kind("note", "File name of another format", "Rename it."),
     # Twins
     "leak-identical": Kind("error", "Same picture in two splits", "Keep it in one: else it is tested on what it saw."),
@@ -75,6 +77,7 @@ KINDS: dict[str, Kind] = {
     # Use
     "licence-forbids": Kind("error", "Licence forbids the use", "Train on another set, or ask the owner for a licence."),
     "licence-unclear": Kind("error", "Licence does not allow the use in so many words", "Ask the owner before using it."),
+    "licence-no-sale": Kind("note", "Licence forbids to sell what is trained on it", "`--use commercial` makes it an error."),
     "count-not-stated": Kind("note", "Not as many pictures or classes as the authors state", "See whether the download is whole."),
     "source-fault": Kind("warning", "Fault met while reading", "See the line."),
 }  # fmt: skip

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from facings.data.adapters.layout import leaves
+from facings.data.coco import MOST
 from facings.data.doctor.faults import Findings
 from facings.data.doctor.sources import RawSplit, key
 
@@ -17,7 +19,7 @@ def check_identities(split: RawSplit, findings: Findings) -> None:
         counts = Counter(key(record.get("id")) for record in records)
         for identifier, count in counts.items():
             if not whole_number(identifier):
-                findings.add("id-not-whole", f"{word} id {identifier!r}", split=split.name)
+                findings.add("id-not-whole", f"{word} id {repr(identifier)[:60]}", split=split.name)
             elif count > 1:
                 findings.add(f"{word}-id-repeated", f"{word} id {identifier} is used {count} times", split=split.name)
         for _ in range(len(split.content[entry]) - len(records)):
@@ -29,6 +31,8 @@ def check_identities(split: RawSplit, findings: Findings) -> None:
             findings.add(
                 "file-listed-twice", f"listed {count} times", split=split.name, picture=split.images_folder / name
             )
+        if leaves(name):
+            findings.add("image-elsewhere", name, split=split.name, picture=split.images_folder / name)
     names = Counter(folded(record.get("name")) for record in split.categories)
     for name, count in names.items():
         if count > 1:
@@ -51,8 +55,8 @@ def check_categories_agree(splits: Sequence[RawSplit], findings: Findings) -> No
 
 
 def whole_number(identifier: Any) -> bool:
-    """Whether an id is a whole number from 0 on."""
-    return isinstance(identifier, int) and not isinstance(identifier, bool) and identifier >= 0
+    """Whether an id is a whole number from 0 to 2^53, as readers take it."""
+    return isinstance(identifier, int) and not isinstance(identifier, bool) and 0 <= identifier <= MOST
 
 
 def folded(name: Any) -> str:

@@ -33,8 +33,8 @@ def verdict(dataset: Dataset) -> Verdict:
     """What the card says, else the folder's licence file, else the licences in the COCO files."""
     if dataset.card is not None:
         return Verdict(dataset.card.licence, dataset.card.commercial)
-    stated = dataset.licence or "; ".join(_stated(dataset))
-    if not stated:
+    stated = dataset.licence.strip() or "; ".join(_stated(dataset))
+    if not stated.strip():
         return Verdict("none stated", "ask")
     first = next(line.strip() for line in stated.splitlines() if line.strip())
     return Verdict(first[:200], read_licence(stated))
@@ -52,10 +52,12 @@ def read_licence(text: str) -> Allowed:
 
 
 def check_licences(dataset: Dataset, findings: Findings, *, use: Use) -> None:
-    """Add where the set, or single pictures of it, must not be used so. Research is let pass."""
-    if use != "commercial":
-        return
+    """Add where the set, or single pictures of it, must not be used so. Research is let pass; what may not be sold is told."""
     found = verdict(dataset)
+    if use != "commercial":
+        if found.allowed == "no":
+            findings.add("licence-no-sale", f"{dataset.name}: {found.licence}")
+        return
     if found.allowed != "yes":
         kind = "licence-forbids" if found.allowed == "no" else "licence-unclear"
         findings.add(kind, f"{dataset.name}: {found.licence}")

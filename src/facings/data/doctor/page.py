@@ -35,7 +35,7 @@ def render(record: Mapping[str, Any], pictures: Sequence[FaultPicture]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"whole": whole, "figure": figure, "line": line}
+    environment.filters |= {"whole": whole, "figure": figure, "line": line, "three": three}
     by_kind: dict[str, list[FaultPicture]] = {}
     for picture in pictures:
         by_kind.setdefault(picture.kind, []).append(picture)
@@ -92,6 +92,15 @@ def balance(splits: Mapping[str, Mapping[str, Any]], *, most: int = 30) -> dict[
 def whole(value: float) -> str:
     """A count with thin spaces between thousands."""
     return f"{round(value):,}".replace(",", "\u202f")
+
+
+def three(values: Mapping[str, float]) -> str:
+    """First percentile, median and 99th percentile of a spread, a dash for none.
+
+    >>> three({"p1": 2.0, "p50": 10.5, "p99": 400.2}), three({})
+    ('2 · 10.5 · 400', '–')
+    """
+    return " · ".join(figure(values[name]) for name in ("p1", "p50", "p99")) if values else "–"
 
 
 def figure(value: float | None) -> str:

@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from facings.data.adapters.layout import FILLED, FILLED_UP, allowed, filled
+from facings.data.doctor.sharpness import SIDE, sharpness
 from facings.files import is_file
 
 State = Literal["read", "missing", "unreadable", "truncated"]
 THUMB = 32
 ORIENTATION = 0x0112
 # JPEG is decoded at the smallest of its eighths that is no smaller than this: all of the file is still read.
-DRAFT = (128, 128)
+DRAFT = (SIDE, SIDE)
 FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -37,7 +39,8 @@ FORMATS = {
 class Picture:
     """One file. `width`, `height`: as stored, before the EXIF turn; `orientation`: EXIF's, 1 for none.
 
-    `thumb`: (32, 32) uint8 gray, turned as EXIF says; `digest`: sha256 of the bytes.
+    `thumb`: (32, 32) uint8 gray, turned as EXIF says; `sharpness`: of its edges, None where it cannot be told; `digest`: sha256 of
+    the bytes.
     """
 
     path: Path
@@ -49,6 +52,7 @@ class Picture:
     digest: str = ""
     fault: str = ""
     thumb: NDArray[np.uint8] | None = None
+    sharpness: float | None = None
 
     @property
     def shown(self) -> tuple[int, int]:
@@ -77,14 +81,16 @@ def look_at(
 def look(path: Path) -> Picture:
     """One file; what is wrong with it is its `state` and `fault`, nothing is raised."""
     if not is_file(path):
-        return Picture(path, "missing", fault="no such file")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        fault = "no such file" if allowed(path) else "permission denied"
+        return Picture(path, "missing" if allowed(path) else "unreadable", fault=fault)
+    digest = ""
     try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 return _decode(path, image, digest)
-    # Decoders meet damage with errors of many kinds.
+    # Decoders meet damage with errors of many kinds; a file may also be another user's.
     except Exception as fault:
         said = str(fault) or type(fault).__name__
         return Picture(path, "unreadable", digest=digest, fault=said.replace(str(path), path.name))
@@ -101,14 +107,19 @@ def _decode(path: Path, image: Any, digest: str) -> Picture:
         image.load()
     except Exception as fault:
         return Picture(path, "truncated", fault=str(fault) or type(fault).__name__, **about)
+    sharp: float | None = None
     if image.mode.startswith("I") or image.mode == "F":
         # Pillow would cut off all above 255; 16 bits hold 65535.
         image = image.convert("F").resize((THUMB, THUMB), Image.Resampling.BOX)
         values = np.asarray(image, np.float32)
         gray = np.clip(values / 257 if values.max() > 255 else values, 0, 255).astype(np.uint8)
     else:
-        gray = np.asarray(image.convert("L").resize((THUMB, THUMB), Image.Resampling.BOX))
-    return Picture(path, "read", thumb=turned(gray, orientation), **about)
+        image = image.convert("L")
+        if kind in FILLED and filled(np.asarray(image)):
+            return Picture(path, "truncated", fault=FILLED_UP, **about)
+        sharp = sharpness(np.asarray(image))
+        gray = np.asarray(image.resize((THUMB, THUMB), Image.Resampling.BOX))
+    return Picture(path, "read", thumb=turned(gray, orientation), sharpness=sharp, **about)
 
 
 def turned(gray: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

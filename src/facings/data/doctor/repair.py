@@ -7,7 +7,7 @@ labels, near-identical pictures) is left as it is and said so in the log.
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from facings.files import atomic_write
 SCHEMA = "facings.repair/1"
 BY_HAND = ("box-two-labels", "mask-not-in-box", "mask-missing", "label-conflict", "leak-near", "leak-sequence", "image-size-wrong",
            "exif-turned", "class-not-trained", "category-two-paths", "over-capacity", "licence-forbids", "licence-unclear",
-           "categories-differ")  # fmt: skip
+           "categories-differ", "image-elsewhere")  # fmt: skip
 
 
 @dataclass
@@ -48,14 +48,14 @@ class Log:
 
 
 def repair(examination: Examination, output: Path) -> Log:
-    """Write the corrected copy, `repair.json`, `dropped_images.txt` and `prepare.json` (where the pictures are) to `output`.
+    """Write the corrected copy, `repair.json`, `dropped_images.txt`, `prepare.json` (where the pictures are), the licence.
 
     Raises DataError where `output` is a folder of the source, or already holds something.
     """
     dataset, output = examination.dataset, output.resolve()
     homes = {split.source.parent.resolve() for split in dataset.splits}
     homes |= {Path(table.source).resolve().parent for table in dataset.tables}
-    if output in homes or (output.exists() and any(output.iterdir())):
+    if output in homes or (output.exists() and not (output.is_dir() and not any(output.iterdir()))):
         raise DataError(f"{output}: --fix writes a copy beside the source; give a folder that is not there yet")
     log = Log()
     leaked = _leaked(examination)
@@ -73,8 +73,12 @@ def repair(examination: Examination, output: Path) -> Log:
     atomic_write(output / "repair.json", readable(json.dumps(record, indent=1, ensure_ascii=False)) + "\n")
     lines = [f"{split}\t{name}" for split, names in log.dropped.items() for name in names]
     atomic_write(output / "dropped_images.txt", readable("".join(f"{line}\n" for line in lines)))
-    if folders:
-        atomic_write(output / RECORD, json.dumps({"schema": "facings.prepare/1", "images": folders}, indent=1) + "\n")
+    # The copy is known by the card of what it is a copy of, and under its licence.
+    card = None if dataset.card is None else asdict(dataset.card)
+    about = {"schema": "facings.prepare/1", "images": folders or None, "card": card}
+    atomic_write(output / RECORD, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+    if dataset.licence:
+        atomic_write(output / "LICENSE", readable(dataset.licence) + "\n")
     return log
 
 

@@ -9,16 +9,15 @@ from typing import Any
 from facings.data.adapters.base import RECORD, Card
 from facings.data.adapters.cards import every_card
 from facings.data.adapters.grocery_store import read_grocery_store
-from facings.data.adapters.layout import locate
+from facings.data.adapters.layout import locate, yes_or_no_columns
 from facings.data.adapters.snack_shelves import read_snack_shelves
-from facings.data.tables import RecognitionTable, read_recognition_table
+from facings.data.tables import COLUMNS, RecognitionTable, read_recognition_table
 from facings.errors import DataError
 from facings.suggestions import nearest
 
 LISTS = ("images", "annotations", "categories")
-LICENCE_FILES = ("LICENSE", "LICENCE", "LICENSE.txt", "LICENSE.md", "licence.txt")
-
-
+# Names in small letters, as tools write them in any.
+LICENCE_FILES = ("license", "licence", "license.txt", "licence.txt", "license.md", "licence.md", "copying")
 # Nobody's photos: whoever runs the command may do as they like with what it makes.
 SYNTHETIC = "made by facings synthesize"
 
@@ -58,14 +57,17 @@ class RawSplit:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is examined. `card`: the adapter's card, where the set is a known one; `licence`: as the folder states it."""
+    """What is examined. `card`: the adapter's card, where the set is a known one; `licence`: as the folder states it.
+
+    `prepared`: kinds of fault that the adapter met, and how many, where `facings prepare` made the set.
+    """
 
     name: str
     splits: tuple[RawSplit, ...] = ()
     tables: tuple[RecognitionTable, ...] = ()
     card: Card | None = None
     licence: str = ""
-    faults: tuple[str, ...] = field(default=())
+    prepared: Mapping[str, int] = field(default_factory=dict)
 
 
 def key(identifier: Any) -> Any:
@@ -80,7 +82,8 @@ def read_raw(annotations: Path | str, images: Path | str, name: str = "") -> Raw
         raise DataError(f"{source}: no such annotation file")
     try:
         content = json.loads(source.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+    # A number of 5000 digits is a ValueError too, and brackets of many levels a RecursionError.
+    except (ValueError, RecursionError) as fault:
         raise DataError(f"{source}: not JSON ({fault})") from fault
     for entry in LISTS:
         if not isinstance(content, dict) or not isinstance(content.get(entry), list):
@@ -113,23 +116,30 @@ def open_dataset(folder: Path, name: str | None = None) -> Dataset:
             f"{folder}: holds neither instances_SPLIT.json nor recognition.csv; convert it first "
             f"(facings prepare dataset={name} source={folder}), or give --annotations and --images, or --table"
         )
-    return Dataset(name, splits, tables, find_card(name, folder), licence_text(folder))
+    counts = _record(folder).get("fault_counts")
+    prepared = {str(kind): n for kind, n in counts.items() if isinstance(n, int)} if isinstance(counts, dict) else {}
+    return Dataset(name, splits, tables, find_card(name, folder), licence_text(folder), prepared)
+
+
+def read_table(path: Path) -> RecognitionTable:
+    """A recognition table with all yes-or-no properties that it has. Raises DataError as `read_recognition_table`."""
+    return read_recognition_table(path, yes_or_no_columns(path, COLUMNS) if path.is_file() else ())
 
 
 def find_card(name: str, folder: Path) -> Card | None:
     """The card of the adapter for a set of that name, or the one that its record was made with; None for an unknown set."""
     found = every_card()
-    record = _record(folder).get("card") or {}
-    return found.get(name) or found.get(record.get("name", ""))
+    record = _record(folder).get("card")
+    return found.get(name) or found.get(str(record.get("name")) if isinstance(record, dict) else "")
 
 
 def licence_text(folder: Path) -> str:
     """The licence file of a folder, or nothing."""
     if (folder / "synthesize.json").is_file():
         return SYNTHETIC
-    for name in LICENCE_FILES:
-        if (folder / name).is_file():
-            return (folder / name).read_text(encoding="utf-8", errors="replace")
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.lower() in LICENCE_FILES and path.is_file():
+            return path.read_text(encoding="utf-8", errors="replace").strip()
     return ""
 
 
@@ -139,6 +149,11 @@ def _images_folder(folder: Path, split: str) -> Path:
     if isinstance(stated, dict):
         stated = stated.get(split)
     if isinstance(stated, str):
+        if not (folder / stated).is_dir():
+            raise DataError(
+                f"{folder / RECORD}: says that the pictures of {split} are in {stated}, which is no folder; where they were moved, "
+                "prepare the set again or write the new folder there"
+            )
         return folder / stated
     for candidate in (folder / "images" / split, folder / "images"):
         if candidate.is_dir():
@@ -148,7 +163,7 @@ def _images_folder(folder: Path, split: str) -> Path:
 
 def _tables(folder: Path) -> list[RecognitionTable]:
     if (folder / "recognition.csv").is_file():
-        return [read_recognition_table(folder / "recognition.csv")]
+        return [read_table(folder / "recognition.csv")]
     if (folder / "reid.csv").is_file():
         return [read_snack_shelves(folder / "reid.csv")]
     if locate(folder, "dataset/classes.csv") is not None:
@@ -161,6 +176,6 @@ def _record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise DataError(f"{path}: not JSON ({fault})") from fault
     return content if isinstance(content, dict) else {}

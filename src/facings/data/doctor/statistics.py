@@ -1,7 +1,9 @@
 """What a set holds, in numbers: counts, class balance, crowding, sizes. Knows nothing of faults."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from facings.data.doctor.classes import category_counts
 from facings.data.doctor.geometry import box_fault, extent_of
+from facings.data.doctor.pictures import Picture
 from facings.data.doctor.sources import RawSplit, key
 from facings.data.outlines import checked, mask_area
 from facings.data.tables import RecognitionTable
@@ -17,6 +20,8 @@ SHARES = {"p1": 0.01, "p50": 0.5, "p99": 0.99}
 # Outlines that are measured in a split: enough for percentiles, and quick on millions.
 MEASURED_OUTLINES = 2000
 BINS = 20
+# Picture sizes that are told one by one, the most frequent first.
+LISTED_SIZES = 12
 
 
 def split_statistics(split: RawSplit) -> dict[str, Any]:
@@ -24,6 +29,7 @@ def split_statistics(split: RawSplit) -> dict[str, Any]:
     groups = split.by_picture()
     sizes: Counter[str] = Counter()
     counts, boxes, gaps = [], [], []
+    wides, highs = list[float](), list[float]()
     for record in split.images:
         extent = extent_of(record)
         annotations = groups.get(key(record.get("id")), [])
@@ -31,6 +37,8 @@ def split_statistics(split: RawSplit) -> dict[str, Any]:
         if extent is None:
             continue
         sizes[f"{extent[0]:g} x {extent[1]:g}"] += 1
+        wides.append(extent[0])
+        highs.append(extent[1])
         found = [box_fault(annotation.get("bbox"), extent) for annotation in annotations]
         usable = np.array([corners for kind, corners in found if kind in ("", "box-leaves")], np.float64).reshape(-1, 4)
         boxes.append(usable)
@@ -51,17 +59,26 @@ def split_statistics(split: RawSplit) -> dict[str, Any]:
         "mask_size": spread(np.sqrt(areas[:, 0])),
         "mask_share_of_box": spread(areas[:, 0] / areas[:, 1]),
         "outlined": sum(bool(annotation.get("segmentation")) for annotation in split.annotations),
-        "image_sizes": dict(sizes.most_common(12)),
+        "image_width": spread(np.array(wides)),
+        "image_height": spread(np.array(highs)),
+        "image_sizes": dict(sizes.most_common(LISTED_SIZES)),
         "different_image_sizes": len(sizes),
     }
 
 
-def table_statistics(table: RecognitionTable) -> dict[str, dict[str, Any]]:
-    """Figures of a recognition table by split."""
+def table_statistics(
+    table: RecognitionTable, pictures: Mapping[Path, Picture] = MappingProxyType({})
+) -> dict[str, dict[str, Any]]:
+    """Figures of a recognition table by split. `pictures`: those that were opened; sizes are told of them alone."""
     found: dict[str, dict[str, Any]] = {}
     for split in dict.fromkeys(row.split for row in table.rows):
         rows = [row for row in table.rows if row.split == split]
         products = Counter(row.product_id for row in rows)
+        read = [p for path in dict.fromkeys(r.path for r in rows) if (p := pictures.get(path)) and p.state == "read"]
+        sides = np.array([picture.shown for picture in read], np.float64).reshape(-1, 2)
+        sizes = Counter(f"{wide} x {high}" for wide, high in (picture.shown for picture in read))
+        crops = np.array([row.box[2:] for row in rows if row.box is not None], np.float64).reshape(-1, 2)
+        side = np.sqrt(crops[:, 0] * crops[:, 1])
         found[split] = {
             "images": len({row.path for row in rows}),
             "rows": len(rows),
@@ -71,6 +88,15 @@ def table_statistics(table: RecognitionTable) -> dict[str, dict[str, Any]]:
                            for depth in range(1, 1 + max((len(row.category) for row in rows), default=0))],
             "photos_per_product": crowding(list(products.values())),
             "classes": dict(products.most_common()),
+            "crops_per_image": crowding(list(Counter(row.path for row in rows).values())),
+            "box_width": spread(crops[:, 0]),
+            "box_height": spread(crops[:, 1]),
+            "box_size": spread(side) | {"histogram": histogram(side)} if len(side) else {},
+            "aspect": spread(crops[:, 0] / crops[:, 1]),
+            "image_width": spread(sides[:, 0]),
+            "image_height": spread(sides[:, 1]),
+            "image_sizes": dict(sizes.most_common(LISTED_SIZES)),
+            "different_image_sizes": len(sizes),
         }  # fmt: skip
     return found
 

@@ -33,10 +33,13 @@ class Picture:
 
 
 def pictures(annotations: Path) -> Iterator[Picture]:
-    """Pictures in the file's order. Raises DataError for what is no COCO file."""
+    """Pictures in the file's order, without crowd regions: no format but COCO can say that a box is of many. Raises DataError for
+    what is no COCO file."""
     content = load(annotations)
     objects: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in content["annotations"]:
+        if annotation.get("iscrowd"):
+            continue
         objects[annotation["image_id"]].append(annotation)
     for record in content["images"]:
         if not record.get("file_name"):

@@ -15,7 +15,8 @@ def write_yolo(splits: Mapping[str, Split], output: Path, *, copy: Copy = "copy"
     """Write every split; returns the label files. `polygons`: outlines instead of boxes, of objects that have one.
 
     Shares have eight digits: a box keeps a thousandth of a pixel. Several polygons of an object, and holes, cannot be said in
-    this format: the longest is written. Raises DataError.
+    this format: the longest is written. What leaves a picture is cut: readers refuse all labels of a picture for a share above 1.
+    Raises DataError.
     """
     names = class_names(splits)
     number = {identifier: n for n, identifier in enumerate(names)}
@@ -43,16 +44,18 @@ def _line(annotation: Mapping[str, Any], picture: Picture, number: dict[int, int
     usable, _ = checked(annotation.get("segmentation"), picture.height, picture.width) if polygons else (None, "")
     ring = _ring(usable)
     if ring:
-        values = [v / (picture.height if i % 2 else picture.width) for i, v in enumerate(ring)]
+        values = [_share(v, picture.height if i % 2 else picture.width) for i, v in enumerate(ring)]
     else:
         x, y, w, h = annotation["bbox"]
-        values = [
-            (x + w / 2) / picture.width,
-            (y + h / 2) / picture.height,
-            w / picture.width,
-            h / picture.height,
-        ]
+        left, right = _share(x, picture.width), _share(x + w, picture.width)
+        top, bottom = _share(y, picture.height), _share(y + h, picture.height)
+        values = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
     return " ".join([str(number[annotation["category_id"]]), *(f"{value:.8f}" for value in values)])
+
+
+def _share(value: float, side: int) -> float:
+    """A place in pixels as share of the picture's side, 0 to 1."""
+    return min(max(value / side, 0.0), 1.0)
 
 
 def _ring(segmentation: Any) -> list[float]:
