@@ -38,7 +38,7 @@ from facings.analysis.findings import findings_of_counts
 from facings.analysis.likeness_maps import draw_looked_at, looked_at
 from facings.analysis.nearest_failures import draw_failures, nearest_failures
 from facings.analysis.next_steps import steps_as_markdown
-from facings.commands.analyze_chain import chain_slices
+from facings.commands.analyze_chain import chain_slices, picture_values
 from facings.commands.opened_run import embed_crops, embedder_of, newest, open_chain, project_home
 from facings.data.recognition import CropReader
 from facings.metrics.threshold_consistency import threshold_consistency
@@ -62,12 +62,15 @@ draw_counts(
 
 # %% [markdown]
 # ## Which goods are lost
-# By department, category and size. A department far above the other wants data or enrolment photos; small objects far above large
-# ones want a larger input.
+# By department, category, size, crowding, sharpness and glare. A department far above the other wants data or enrolment photos; small
+# objects far above large ones want a larger input; blurred or burnt-out pictures far above the others want another camera or light.
 
 # %%
 draw_slices(
-    chain_slices(run.frames, run.categories), value="error_share", title="Share of objects lost", below="share lost"
+    chain_slices(run.frames, run.categories, of_frames=picture_values(run.frames)),
+    value="error_share",
+    title="Share of objects lost",
+    below="share lost",
 )
 
 # %% [markdown]

@@ -35,11 +35,11 @@ from facings.analysis.next_steps import steps_as_markdown, steps_of_latency
 from facings.benchmark.frame_times import cost_of_a_product, frame_times
 from facings.benchmark.throughput import time_networks
 from facings.commands.latency_protocol import networks_of
-from facings.commands.opened_run import newest, open_chain, project_home
+from facings.commands.opened_run import newest, open_benchmark, project_home
 from facings.runtime.recognizer import Recognizer
 
 os.chdir(project_home())
-run = open_chain(newest(os.environ.get("FACINGS_RUN", RUN)))
+run = open_benchmark(newest(os.environ.get("FACINGS_RUN", RUN)))
 latency = run.content["latency"]
 Markdown(f"**{run.content['bundle']['name']}** on {run.content['machine']}")
 

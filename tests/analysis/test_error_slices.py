@@ -5,10 +5,12 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from facings.analysis.attribution import FATES, FrameAttribution, count_stages
+from facings.analysis.attribution import FATES, Fate, FrameAttribution, count_stages
+from facings.analysis.confusions import AnsweredFrame
 from facings.analysis.curve_figures import png
 from facings.analysis.error_figures import draw_counts, draw_slices, draw_tide
 from facings.analysis.error_slices import (
+    chain_slices,
     glare_share,
     glare_slices,
     picture_slices,
@@ -20,6 +22,7 @@ from facings.analysis.findings import ADVICE, as_markdown, findings_of_counts, f
 from facings.analysis.slices import slice_by_picture
 from facings.analysis.tide import tide
 from facings.analysis.tide_judgement import ERRORS
+from facings.structures import Decision
 from tests.analysis.conftest import Shelf
 
 
@@ -82,3 +85,34 @@ def test_findings_and_figures(shelf: Shelf) -> None:
         draw_slices({}, value="ap50", title="t", below="b"),
     ):
         assert png(figure).startswith(b"\x89PNG")
+
+
+def test_the_chain_by_crowding_and_by_what_pictures_are_like() -> None:
+    """Three boxes, two of them 5 pixels apart; then one alone, in a sharper picture."""
+    nothing = np.zeros(0, np.int64)
+    boxes = [
+        np.array([[0, 0, 10, 10], [15, 0, 25, 10], [90, 0, 130, 40]], np.float32),
+        np.array([[0, 0, 9, 9]], np.float32),
+    ]
+    fates: list[tuple[Fate, ...]] = [("right", "sibling", "right"), ("not detected",)]
+    frames = [
+        AnsweredFrame(
+            str(number), Decision("1", ()), own, ("tea",) * len(own), FrameAttribution(fate, (), nothing, nothing)
+        )
+        for number, (own, fate) in enumerate(zip(boxes, fates, strict=True))
+    ]
+    slices = chain_slices(frames, {"tea": ("Dry", "Tea")}, of_frames={"sharpness": [1.0, 9.0]})
+    found = {name: [(row["slice"], row["objects"]) for row in rows] for name, rows in slices.items()}
+    assert found["size"] == [("below 32 pixels", 3), ("32 to 96 pixels", 1)]
+    assert found["objects a picture"] == [("below 10", 4)]
+    assert found["gap to the neighbour, in object sizes"] == [("0.25 to 1", 2), ("1 or more", 2)]
+    assert found["sharpness"] == [("below 3", 3), ("7 or more", 1)]
+    assert [row["error_share"] for row in slices["sharpness"]] == pytest.approx([1 / 3, 1])
+    assert found["department"] == [("Dry", 4)] and found["category"] == [("Dry/Tea", 4)] and "camera" not in found
+    assert "department" not in chain_slices(frames, {"tea": ("Tea",)})
+
+
+def test_of_many_slices_the_figure_says_which_are_left() -> None:
+    rows = [{"slice": f"s{n}", "objects": n, "ap50": 0.5} for n in range(1, 31)]
+    [axis] = draw_slices({"category": rows}, value="ap50", title="t", below="b").axes
+    assert "12 of 30, those of most objects" in axis.get_title() and len(axis.get_yticklabels()) == 12

@@ -53,7 +53,11 @@ def test_costs_are_drawn() -> None:
 
 
 def test_frames_of_as_many_products_have_no_slope() -> None:
-    assert np.isnan(cost_of_a_product([{"products": 3.0, "total": 1.0}] * 2)).all()
+    frames = [{"products": 3.0, "total": 1.0}] * 2
+    fixed, each = cost_of_a_product(frames)
+    assert np.isnan((fixed, each)).all()
+    [text] = draw_frame_cost(frames, fixed, each).axes[0].get_legend().get_texts()
+    assert "no slope" in text.get_text()
 
 
 @pytest.mark.parametrize("classes", [{"tea": 3}, {f"p{n}": n for n in range(1, 40)}])

@@ -33,6 +33,18 @@ def test_each_query_by_itself(rng: np.random.Generator) -> None:
     assert found.right.tolist() == right
 
 
+def test_the_lead_over_the_next_product(rng: np.random.Generator) -> None:
+    """The second formula: products one by one, the first two of each search, with and without the query's own."""
+    gallery, owners = directions(rng, 12), np.repeat(np.arange(4), 3)
+    queries, labels = directions(rng, 20), rng.integers(0, 4, 20)
+    found = open_set_scores(queries, labels, gallery, owners, sure=lambda first, second: 2 * first - second)
+    for number, (query, own) in enumerate(zip(queries, labels.tolist(), strict=True)):
+        best = {item: float((gallery[owners == item] @ query).max()) for item in range(4)}
+        for scores, kept in ((found.known, best), (found.unknown, {k: v for k, v in best.items() if k != own})):
+            second, first = sorted(kept.values())[-2:]
+            assert scores[number] == pytest.approx(2 * first - second, abs=1e-5)
+
+
 def test_shares_at_a_threshold(rng: np.random.Generator) -> None:
     found = open_set_scores(
         directions(rng, 40), rng.integers(0, 5, 40), directions(rng, 20), np.repeat(np.arange(5), 4)
@@ -55,5 +67,8 @@ def test_what_cannot_be_asked(rng: np.random.Generator) -> None:
 def test_figures_are_drawn(rng: np.random.Generator) -> None:
     found = open_set_scores(directions(rng, 9), rng.integers(0, 3, 9), directions(rng, 6), np.repeat(np.arange(3), 2))
     sizes = {2: {"fnir_0.05": 0.2, "fpir_fixed": 0.05}, 4: {"fnir_0.05": 0.3, "fpir_fixed": 0.2}}
-    for figure in (draw_open_set(found, 0.5), draw_growth(sizes, asked=0.05)):
+    nothing = draw_open_set(found, float("inf"), measure="lead")
+    for figure in (draw_open_set(found, 0.5), nothing, draw_growth(sizes, asked=0.05)):
         assert png(figure).startswith(b"\x89PNG")
+    words = [text.get_text() for axis in nothing.axes for text in axis.get_legend().get_texts()]
+    assert "threshold in force: accepts nothing" in words and nothing.axes[0].get_xlabel() == "lead"

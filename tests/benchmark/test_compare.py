@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from facings.benchmark.rows import append_rows, read_rows, row, stamp
 from facings.commands.benchmark import run
 from facings.commands.cli import main
 from facings.errors import DataError
+from facings.files import sha256
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +154,107 @@ def test_latency_and_scale_of_the_shop(benchmark_config, tmp_path: Path) -> None
     exponents = run(benchmark_config(tmp_path / "scale", *words, "scale.workers=[1,2]", "scale.repeats=2"))
     assert set(exponents) == {"products", "gallery", "pixels", "cameras"}
     assert (tmp_path / "scale" / "scale.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def evaluated(folder: Path, shop, *, files: int = 1, trained: str = "aa", found: float = 1.0) -> Path:
+    """What `facings evaluate` leaves of a detector whose test split is the shop's file, `files` times; `found`: share of the
+    objects that it finds; `trained`: checksum of what it was trained on."""
+    truth = json.loads(shop.annotations.read_text())
+    boxes = [
+        {
+            "image_id": entry["image_id"] + part * len(truth["images"]),
+            "category_id": 1,
+            "bbox": entry["bbox"],
+            "score": 0.9,
+        }
+        for part in range(files)
+        for number, entry in enumerate(truth["annotations"])
+        if number < found * len(truth["annotations"])
+    ]
+    (folder / "predictions").mkdir(parents=True)
+    (folder / "predictions" / "detections.json").write_text(json.dumps(boxes))
+    part = {"annotations": str(shop.annotations), "images": str(shop.images)}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"verb": "evaluate", "data": {"test": [part] * files}}))
+    data = {"instances_train.json": trained, shop.annotations.name: sha256(shop.annotations)}
+    environment = {"data": data, "machine": "one", "git": "c"}
+    (folder / "environment.json").write_text(json.dumps(environment))
+    (folder / "results.json").write_text(
+        json.dumps({"protocol": "evaluate", "protocol_version": 2, "ap": 0.5, "ap50": 0.5})
+    )
+    return folder
+
+
+def test_runs_on_several_files_are_compared_on_all_of_them(shop, tmp_path: Path, capsys) -> None:
+    first = evaluated(tmp_path / "a", shop, files=2)
+    second = evaluated(tmp_path / "b", shop, files=2, found=0.5)
+    assert main(["compare", str(first), str(second), "--output", str(tmp_path / "out")]) == 0
+    content = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert content["pictures"] == 8
+    assert {v["figure"]: v["winner"] for v in content["verdicts"]} == {"ap": "worse", "ap50": "worse"}
+    assert main(["compare", str(first), str(second), "--annotations", str(shop.annotations)]) == 2
+    assert "one file, but" in capsys.readouterr().err
+
+
+def test_what_a_detector_was_trained_on_does_not_forbid_a_comparison(shop, tmp_path: Path) -> None:
+    runs = [evaluated(tmp_path / name, shop, trained=name, found=share) for name, share in (("aa", 1.0), ("bb", 0.5))]
+    assert main(["compare", *map(str, runs), "--output", str(tmp_path / "out")]) == 0
+    asked = json.loads((tmp_path / "out" / "compare.json").read_text())["asked"]
+    assert asked["data"] == {"instances_val.json": sha256(shop.annotations)}
+
+
+def test_moved_annotations_of_an_evaluation(shop, tmp_path: Path, capsys) -> None:
+    runs = [evaluated(tmp_path / name, shop) for name in ("a", "b")]
+    moved = shutil.copy(shop.annotations, tmp_path / "moved.json")
+    for run_ in runs:
+        text = (run_ / "config.yaml").read_text()
+        (run_ / "config.yaml").write_text(text.replace(str(shop.annotations), "gone/instances_val.json"))
+    words = ["compare", *map(str, runs), "--output", str(tmp_path / "out")]
+    assert main(words) == 2 and "give --annotations FILE" in capsys.readouterr().err
+    assert main([*words, "--annotations", str(moved)]) == 0
+
+
+def test_a_training_is_told_what_to_run_instead(shop, tmp_path: Path, capsys) -> None:
+    run_ = evaluated(tmp_path / "a", shop)
+    (run_ / "predictions" / "detections.json").rename(run_ / "predictions" / "test.json")
+    assert main(["compare", str(run_), str(run_)]) == 2
+    assert "facings evaluate checkpoint=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("benchmark.json", "{}", "schema is None"),
+        ("benchmark.json", '{"schema": "facings.benchmark/2"}', "schema is 'facings.benchmark/2'"),
+        ("benchmark.json", '{"schema": "facings.benchmark/1"}', "not what a finished run writes"),
+        ("benchmark.json", "[1", "not JSON"),
+        ("config.yaml", "data: 3", "not what a finished run writes"),
+        ("predictions/detections.json", '[{"score": 1}]', "expected a list of COCO results"),
+        (
+            "predictions/detections.json",
+            '[{"image_id": 99, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]',
+            "image_id 99",
+        ),
+        ("decisions.jsonl", "{", "decisions.jsonl, line 1"),
+    ],
+)
+def test_a_damaged_run_is_named(benchmark_run: Path, spoiled: Path, file: str, text: str, message: str, capsys) -> None:
+    (spoiled / file).write_text(text)
+    assert main(["compare", str(benchmark_run), str(spoiled)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_rows_of_runs_that_are_gone_are_left_out(
+    benchmark_config, benchmark_run: Path, embedder_only: Path, tmp_path: Path, capsys
+) -> None:
+    """A ledger of two runs that may be compared, one that found no boxes, and one whose folder was removed."""
+    for name in ("a", "b", "gone"):
+        shutil.copytree(benchmark_run, tmp_path / name)
+        rows = read_rows(benchmark_run / "benchmark.jsonl")
+        with (tmp_path / "benchmark.jsonl").open("a") as file:
+            file.writelines(json.dumps({**entry, "run": name}) + "\n" for entry in rows)
+    shutil.rmtree(tmp_path / "gone")
+    run(benchmark_config(tmp_path / "crops", f"bundle={embedder_only}", f"append_to={tmp_path}"))
+    assert main(["compare", str(tmp_path / "benchmark.jsonl"), "--output", str(tmp_path / "out")]) == 0
+    names = [entry["name"] for entry in json.loads((tmp_path / "out" / "compare.json").read_text())["runs"]]
+    assert names == ["tiny-1 (a)", "tiny-1 (b)"]
+    assert capsys.readouterr().out.count("left out: ") == 2

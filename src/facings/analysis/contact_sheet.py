@@ -24,6 +24,8 @@ TITLE_SIZE, CAPTION_SIZE, LABEL_SIZE = 34, 22, 16
 PAPER, INK = "#ffffff", "#222222"
 # What a caption may take beside a narrow picture: words broken into letters are not read.
 CAPTION_ROOM = 300
+# Where a file's name is broken.
+JOINTS = "_-/"
 # Of the mask's colour; the picture shows through.
 OPACITY = 0.42
 # Pixels that a label may be wide, if its box is not wider: as it should be, and where that finds no room.
@@ -121,7 +123,7 @@ def lay_out(plates: Sequence[Plate], title: str, legend: Mapping[str, Mark]) -> 
     lines = _lines(plates)
     texts = [max(len(_wrapped(plate)) for plate in line) for line in lines]
     heights = [max(plate.picture.height for plate in line) for line in lines]
-    width = max((sum(map(_column, line)) + GAP * (len(line) - 1) for line in lines), default=SHEET)
+    width = max((sum(map(_column, line)) + GAP * (len(line) - 1) for line in lines), default=0)
     head = MARGIN + TITLE_SIZE + 18 + (CAPTION_SIZE + 22 if legend else 0)
     body = sum(height + 8 + text * (CAPTION_SIZE + 6) + GAP for height, text in zip(heights, texts, strict=True))
     least = max(_legend_width(legend), round(_length(title, TITLE_SIZE)))
@@ -200,7 +202,8 @@ def _column(plate: Plate) -> int:
 
 
 def _wrapped(plate: Plate) -> list[str]:
-    """The caption's lines broken to the plate's width: at spaces, and inside a word that is too long for a line."""
+    """The caption's lines broken to the plate's width: at spaces, and in a word that is too long for a line behind a joint of a
+    file's name, where there is one."""
     lines: list[str] = []
     room = _column(plate)
     for text in plate.caption:
@@ -212,6 +215,8 @@ def _wrapped(plate: Plate) -> list[str]:
                 longer = word
             while _length(longer, CAPTION_SIZE) > room and len(longer) > 1:
                 fits = max(1, len(shorten(longer, room, CAPTION_SIZE)) - 1)
+                joint = 1 + max(longer.rfind(mark, 0, fits) for mark in JOINTS)
+                fits = joint if joint > fits // 2 else fits
                 lines.append(longer[:fits])
                 longer = longer[fits:]
             line = longer

@@ -35,15 +35,17 @@ def draw_stages(stages: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def draw_frame_cost(frames: Sequence[Mapping[str, float]], fixed: float, each: float) -> Figure:
-    """A dot a frame: `total` ms against its number of `products`, and the line `fixed` + `each` · products."""
+    """A dot a frame: `total` ms against its number of `products`, and where it is known the line `fixed` + `each` · products."""
     figure = Figure(figsize=(9.5, 4.4), dpi=100, layout="constrained")
     axis = figure.subplots()
     products, total = (np.array([frame[name] for frame in frames]) for name in ("products", "total"))
     axis.scatter(products, total, s=26, color=COLOURS[0], alpha=0.7, linewidths=0)
-    ends = np.array([0.0, float(products.max(initial=1))])
-    axis.plot(
-        ends, fixed + each * ends, color=COLOURS[1], linewidth=2, label=f"{fixed:.0f} ms and {each:.2f} ms a product"
-    )
+    if np.isfinite(each):
+        ends = np.array([0.0, float(products.max(initial=1))])
+        text = f"{fixed:.0f} ms and {each:.2f} ms a product"
+        axis.plot(ends, fixed + each * ends, color=COLOURS[1], linewidth=2, label=text)
+    else:
+        axis.plot([], [], color=COLOURS[1], label="all frames hold as many products: no slope to tell")
     _furnish(axis, "What a crowded frame costs", "products found in the frame", "milliseconds a frame")
     axis.set_ylim(0, None)
     axis.legend(frameon=False, fontsize=SMALL, loc="upper left")

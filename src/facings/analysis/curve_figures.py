@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +20,9 @@ TITLE, HEADING, TEXT, SMALL = 16, 13, 12, 10.5
 # Classes up to which each has a colour and a name; of more, the weakest few alone.
 NAMED_CLASSES, WEAKEST = 6, 3
 LONGEST_NAME = 26
+BELOW: dict[str, Any] = {
+    "loc": "upper left", "bbox_to_anchor": (-0.02, -0.11), "ncols": 2, "frameon": False, "fontsize": SMALL,
+}  # fmt: skip
 
 
 def draw_precision_recall(found: Mapping[Kind, ScoredHits]) -> Figure:
@@ -90,7 +93,7 @@ def draw_calibration(found: Mapping[Kind, ScoredHits]) -> Figure:
         text = "share right at the bin's mean score"
         upper.plot(bins.confidence, bins.accuracy, "o", color=COLOURS[1], markersize=6, label=text)
         upper.set_title(f"{kind}, right at IoU ≥ {hits.thresholds[0]:g}: calibration error {bins.error:.3f}")
-        _finish(upper, "", "share right", legend_below=False)
+        _finish(upper, "", "share right", legend=False)
         lower.bar(centres, bins.count, width, color=COLOURS[5])
         if bins.count.any():
             lower.set_yscale("log")
@@ -98,6 +101,8 @@ def draw_calibration(found: Mapping[Kind, ScoredHits]) -> Figure:
         lower.set_xlim(0, 1)
         lower.set_xlabel("score of the detection", fontsize=TEXT)
         lower.set_ylabel("detections", fontsize=TEXT)
+        # Below both: inside it would lie on the bars.
+        lower.legend(*upper.get_legend_handles_labels(), **BELOW | {"bbox_to_anchor": (-0.02, -0.3)})
     return figure
 
 
@@ -164,16 +169,14 @@ def _draw_steps(axis: Axes, curve: Curve, label: str | None, *, color: str, line
     axis.plot(recall, precision, drawstyle="steps-pre", label=label, color=color, linewidth=linewidth)
 
 
-def _finish(axis: Axes, below: str, beside: str, *, legend_below: bool = True) -> None:
+def _finish(axis: Axes, below: str, beside: str, *, legend: bool = True) -> None:
     axis.set_xlim(0, 1.005)
     axis.set_ylim(0, 1.02)
     axis.set_xlabel(below, fontsize=TEXT)
     axis.set_ylabel(beside, fontsize=TEXT)
     axis.title.set_fontsize(HEADING)
-    if legend_below:
-        axis.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.11), ncols=2, frameon=False, fontsize=SMALL)
-    else:
-        axis.legend(loc="upper left", framealpha=0.9, edgecolor=GRID, fontsize=SMALL)
+    if legend:
+        axis.legend(**BELOW)
 
 
 def _short(name: str) -> str:

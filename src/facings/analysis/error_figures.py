@@ -13,6 +13,8 @@ from facings.analysis.tide import Tide
 from facings.analysis.tide_judgement import ERRORS
 
 MOST_ROWS = 12
+# Of the longest bar: what lies beyond is for its number.
+ROOM = 1.18
 
 
 def draw_tide(found: Mapping[Kind, Tide]) -> Figure:
@@ -43,7 +45,7 @@ def draw_counts(counts: Mapping[str, int], *, title: str, below: str) -> Figure:
     _bars(
         axis,
         {name: float(count) for name, count in counts.items()},
-        [COLOURS[n % 2] for n in range(len(counts))],
+        [COLOURS[0]] * len(counts),
         "{:.0f}",
     )
     axis.set_xlabel(below, fontsize=TEXT)
@@ -51,9 +53,9 @@ def draw_counts(counts: Mapping[str, int], *, title: str, below: str) -> Figure:
 
 
 def draw_slices(tables: Mapping[str, Sequence[Mapping[str, Any]]], *, value: str, title: str, below: str) -> Figure:
-    """A panel a table of slices: `value` (0–1) of each row, with its number of objects. Of many rows the worst are shown; a table
-    of one row compares nothing, and is left out where another has more."""
-    shown = {name: _worst(rows, value) for name, rows in tables.items()}
+    """A panel a table of slices: `value` (0–1) of each row, with its number of objects. Of many rows those of most objects are
+    shown, and the panel says so; a table of one row compares nothing, and is left out where another has more."""
+    shown = {name: _largest(rows, value) for name, rows in tables.items()}
     several = {name: rows for name, rows in shown.items() if len(rows) > 1}
     shown = several or {name: rows for name, rows in shown.items() if rows}
     columns = 2 if len(shown) > 1 else 1
@@ -64,19 +66,29 @@ def draw_slices(tables: Mapping[str, Sequence[Mapping[str, Any]]], *, value: str
     axes = np.ravel(figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights))
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
+    # One scale for all panels: bars of two are held against each other.
+    longest = max((float(row[value]) for rows in shown.values() for row in rows), default=0.0)
     for number, (axis, (name, rows)) in enumerate(zip(axes, shown.items(), strict=False)):
         values = {f"{row['slice']} ({row['objects']})": float(row[value]) for row in rows}
         _bars(axis, values, [COLOURS[2]] * len(rows), "{:.2f}")
-        axis.set_title(f"by {name}", fontsize=HEADING)
+        whole = len(_known(tables[name], value))
+        few = f": {len(rows)} of {whole}, those of most objects" if len(rows) < whole else ""
+        axis.set_title(f"by {name}{few}", fontsize=HEADING)
         start = number - number % columns
         axis.set_ylim(max(counts[start : start + columns]) - 0.5, -0.5)
+        axis.set_xlim(0, longest * ROOM if longest > 0 else 1)
         axis.set_xlabel(below, fontsize=TEXT)
     return figure
 
 
-def _worst(rows: Sequence[Mapping[str, Any]], value: str) -> list[Mapping[str, Any]]:
+def _known(rows: Sequence[Mapping[str, Any]], value: str) -> list[Mapping[str, Any]]:
+    """Rows that have a value."""
+    return [row for row in rows if row["objects"] and not np.isnan(row[value])]
+
+
+def _largest(rows: Sequence[Mapping[str, Any]], value: str) -> list[Mapping[str, Any]]:
     """Rows that have a value; all in their order, or of many those of most objects."""
-    known = [row for row in rows if row["objects"] and not np.isnan(row[value])]
+    known = _known(rows, value)
     if len(known) <= MOST_ROWS:
         return known
     kept = sorted(known, key=lambda row: -row["objects"])[:MOST_ROWS]
@@ -103,7 +115,7 @@ def _bars(axis: Axes, values: Mapping[str, float], colours: Sequence[str], form:
     axis.set_yticks(places, names, fontsize=SMALL)
     axis.invert_yaxis()
     top = float(max(widths.max(initial=0), 0))
-    axis.set_xlim(min(0.0, float(widths.min(initial=0))), top * 1.18 if top > 0 else 1)
+    axis.set_xlim(min(0.0, float(widths.min(initial=0))), top * ROOM if top > 0 else 1)
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_axisbelow(True)
     axis.grid(axis="x", color=GRID)

@@ -13,13 +13,28 @@ from numpy.typing import NDArray
 
 from facings.analysis.attribution import FATES, FrameAttribution
 from facings.analysis.confusions import AnsweredFrame
-from facings.analysis.slices import SIZE, Predictions, Rows, Truth, bins_of, slice_by_object, slice_by_picture
+from facings.analysis.slices import (
+    DENSITY,
+    GAP,
+    SIZE,
+    Predictions,
+    Rows,
+    Truth,
+    bin_rows,
+    bins_of,
+    box_gaps,
+    quartiles,
+    slice_by_object,
+    slice_by_picture,
+)
 from facings.boxes import area
 
 # Of a pixel's darkest channel, 0–255: nothing of the surface is left to see there.
 BURNT = 250
 # Hours of the day that are one slice: light and stock change with them.
 HOURS = 3
+# As `bin_rows` ends the name of the highest bin.
+MORE = " or more"
 
 
 def glare_share(picture: NDArray[np.uint8]) -> float:
@@ -137,19 +152,29 @@ def stage_slices(frames: Sequence[FrameAttribution], values: Sequence[Sequence[H
     return rows
 
 
-def chain_slices(frames: Sequence[AnsweredFrame], categories: Mapping[str, tuple[str, ...]]) -> dict[str, Rows]:
-    """Rows of `stage_slices` by department, category and size (COCO's limits); by camera and time of day where any picture tells.
-    `categories`: product → path from coarse to fine."""
+def chain_slices(
+    frames: Sequence[AnsweredFrame],
+    categories: Mapping[str, tuple[str, ...]],
+    *,
+    of_frames: Mapping[str, Sequence[float]] | None = None,
+) -> dict[str, Rows]:
+    """Rows of `stage_slices` by department (where categories have levels), category, size (COCO's limits), objects a picture and
+    gap to the neighbour; by camera and time of day where any picture tells. `categories`: product → path from coarse to fine;
+    `of_frames`: what each picture is cut by at its quartiles beside, as its sharpness, a number a frame."""
     judged = [frame.attribution for frame in frames]
     paths = [[categories.get(product or "", ()) for product in frame.products] for frame in frames]
-    small, large = SIZE
-    names = [f"below {small:g} pixels", f"{small:g} to {large:g} pixels", f"{large:g} pixels or more"]
-    sizes = [[names[place] for place in bins_of(_sizes(frame), SIZE).tolist()] for frame in frames]
     slices = {
         "department": stage_slices(judged, [[department(path) for path in own] for own in paths]),
         "category": stage_slices(judged, [["/".join(path) or None for path in own] for own in paths]),
-        "size": sorted(stage_slices(judged, sizes), key=lambda row: names.index(row["slice"])),
+        "size": _binned(judged, [_sizes(frame) for frame in frames], SIZE, unit=" pixels"),
+        "objects a picture": _binned(judged, _spread(frames, [len(frame.products) for frame in frames]), DENSITY),
+        "gap to the neighbour, in object sizes": _binned(judged, [box_gaps(frame.boxes) for frame in frames], GAP),
     }
+    if [row["slice"] for row in slices["category"]] == [row["slice"] for row in slices["department"]]:
+        # Categories of one level are their own departments.
+        del slices["department"]
+    for name, numbers in (of_frames or {}).items():
+        slices[name] = _binned(judged, _spread(frames, numbers), quartiles(numbers)) if len(numbers) else []
     of_picture = {
         "camera": [frame.camera for frame in frames],
         "time of day": [None if frame.moment is None else time_of_day(frame.moment) for frame in frames],
@@ -159,6 +184,21 @@ def chain_slices(frames: Sequence[AnsweredFrame], categories: Mapping[str, tuple
         if rows := stage_slices(judged, values):
             slices[key] = rows
     return slices
+
+
+def _binned(
+    judged: Sequence[FrameAttribution], values: Sequence[NDArray[np.float64]], edges: Sequence[float], *, unit: str = ""
+) -> Rows:
+    """Rows of `stage_slices` by the bin of each object's value, lowest bin first."""
+    words = [str(row["slice"]) for row in bin_rows(edges)]
+    names = [w.replace(MORE, f"{unit}{MORE}") if w.endswith(MORE) else f"{w}{unit}" for w in words]
+    bins = [[names[place] if place >= 0 else None for place in bins_of(own, edges).tolist()] for own in values]
+    return sorted(stage_slices(judged, bins), key=lambda row: names.index(row["slice"]))
+
+
+def _spread(frames: Sequence[AnsweredFrame], numbers: Sequence[float]) -> list[NDArray[np.float64]]:
+    """The number of each frame, for each of its objects."""
+    return [np.full(len(frame.products), number, np.float64) for frame, number in zip(frames, numbers, strict=True)]
 
 
 def _sizes(frame: AnsweredFrame) -> NDArray[np.float64]:

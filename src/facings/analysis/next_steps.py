@@ -134,7 +134,7 @@ def steps_of_turnover(figures: Mapping[str, Mapping[str, float]], asked: float) 
     )
     held = abs(moved - asked) <= abs(fixed - asked)
     advice = (
-        "Export the bundle with standard={false_accept: …}: its threshold is taken anew at each commit of the gallery."
+        "Export the bundle with standard={false_accept: …}: it is calibrated anew at each commit of the gallery."
         if held
         else "On so few products the standard is no nearer than the fixed threshold: store crops of more products for calibration."
     )

@@ -10,9 +10,9 @@ from facings.analysis.curve_figures import COLOURS, INK, SMALL, TITLE, furnish
 from facings.analysis.open_set_scores import OpenSetScores
 
 
-def draw_open_set(scores: OpenSetScores, threshold: float) -> Figure:
-    """Left: how alike queries look to the nearest product, enrolled or not. Right: what any threshold would do; the line is
-    the one in force."""
+def draw_open_set(scores: OpenSetScores, threshold: float, *, measure: str = "similarity") -> Figure:
+    """Left: how sure the nearest product looks, enrolled or not. Right: what any threshold would do; the line is the one in force,
+    where it accepts anything. `measure`: what the scores are, in words."""
     figure = Figure(figsize=(13, 4.8), dpi=100, layout="constrained")
     figure.suptitle("Is it enrolled at all?", x=0.01, ha="left", fontsize=TITLE, fontweight="bold")
     left, right = figure.subplots(1, 2)
@@ -26,8 +26,13 @@ def draw_open_set(scores: OpenSetScores, threshold: float) -> Figure:
     )
     for values, colour, text in groups:
         left.hist(values, edges, color=colour, alpha=0.5, label=f"{text} ({len(values)})")
-    left.axvline(threshold, color=INK, linewidth=2, label=f"threshold in force: {threshold:.3f}")
-    _furnish(left, "Similarity to the nearest product", "cosine similarity", "queries")
+    if np.isfinite(threshold):
+        left.axvline(threshold, color=INK, linewidth=2, label=f"threshold in force: {threshold:.3f}")
+    else:
+        left.plot(
+            [], [], color=INK, linewidth=2, label="threshold in force: accepts " + ("nothing", "all")[threshold < 0]
+        )
+    _furnish(left, "How sure the nearest product looks", measure, "queries")
     cuts = np.linspace(low, high, 200)
     shares = [scores.at(float(cut)) for cut in cuts]
     for name, colour, text in (
@@ -37,8 +42,9 @@ def draw_open_set(scores: OpenSetScores, threshold: float) -> Figure:
         ("false_accept", COLOURS[0], "unknown: taken for an enrolled one"),
     ):
         right.plot(cuts, [share[name] for share in shares], color=colour, linewidth=2.2, label=text)
-    right.axvline(threshold, color=INK, linewidth=2)
-    _furnish(right, "What a threshold does", "least similarity to be called known", "share of queries")
+    if np.isfinite(threshold):
+        right.axvline(threshold, color=INK, linewidth=2)
+    _furnish(right, "What a threshold does", f"least that is called known: {measure}", "share of queries")
     right.set_ylim(0, 1.02)
     return figure
 

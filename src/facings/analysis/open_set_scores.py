@@ -1,6 +1,6 @@
 """How alike goods look to what is enrolled: those that are, and those that are not. Knows nothing of pictures or files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,20 +10,22 @@ from facings.metrics.open_set import aurc, auroc, fnir_at_fpir, oscr
 
 Vectors = NDArray[np.float32]
 Labels = NDArray[np.int64]
+Scores = NDArray[np.floating]
+Sure = Callable[[Scores, Scores], Scores]
 
 
 @dataclass(frozen=True)
 class OpenSetScores:
-    """`known` (K,): highest similarity of each query whose product is enrolled, `right` (K,) whether that is its product;
-    `unknown` (U,): highest similarity of each query with its own product taken out of the gallery, `product` (U,) its label."""
+    """`known` (K,): how sure each query looks whose product is enrolled, as a rule its highest similarity; `right` (K,) whether
+    that is its product; `unknown` (U,): the same with its own product taken out of the gallery, `product` (U,) its label."""
 
-    known: NDArray[np.float32]
+    known: NDArray[np.floating]
     right: NDArray[np.bool_]
-    unknown: NDArray[np.float32]
+    unknown: NDArray[np.floating]
     product: Labels
 
     def at(self, threshold: float) -> dict[str, float]:
-        """Shares 0–1 at a similarity: `false_accept` of the unknown; `right`, `wrong`, `refused` of the known."""
+        """Shares 0–1 at a threshold: `false_accept` of the unknown; `right`, `wrong`, `refused` of the known."""
         accepted = self.known >= threshold
         return {
             "false_accept": _share(self.unknown >= threshold),
@@ -50,8 +52,16 @@ class OpenSetScores:
         return sorted(rows, key=lambda row: (-float(row["false_accept"]), str(row["product"])))[:most]
 
 
-def open_set_scores(queries: Vectors, labels: Labels, gallery: Vectors, gallery_labels: Labels) -> OpenSetScores:
-    """`queries` (Q, D), `gallery` (G, D), unit length.
+def open_set_scores(
+    queries: Vectors,
+    labels: Labels,
+    gallery: Vectors,
+    gallery_labels: Labels,
+    *,
+    sure: Sure = lambda first, second: first,
+) -> OpenSetScores:
+    """`queries` (Q, D), `gallery` (G, D), unit length. `sure`: how sure an answer looks whose product has a similarity of `first`,
+    the next one of `second` (-inf where there is none); by itself the first.
 
     By hand: views of products 0 and 1 at right angles. The query lies on 0's: it is known with 1, and without 0's view it looks
     like 1 with 0.
@@ -74,10 +84,15 @@ def open_set_scores(queries: Vectors, labels: Labels, gallery: Vectors, gallery_
     similar = np.maximum.reduceat(queries @ gallery[order].T, starts, axis=1)
     own = labels[:, None] == products[None]
     enrolled = own.any(axis=1)
-    known = similar.max(axis=1)
     right = products[similar.argmax(axis=1)] == labels
-    without = np.where(own, -np.inf, similar).max(axis=1)
-    return OpenSetScores(known[enrolled], right[enrolled], without.astype(np.float32), labels)
+    known, without = (sure(*_first_two(side)) for side in (similar, np.where(own, -np.inf, similar).astype(np.float32)))
+    return OpenSetScores(known[enrolled], right[enrolled], without, labels)
+
+
+def _first_two(similar: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The highest and the second highest of each row of two or more."""
+    ordered = np.partition(similar, (-2, -1), axis=1)
+    return ordered[:, -1], ordered[:, -2]
 
 
 def doubling_sizes(products: int) -> list[int]:

@@ -5,7 +5,7 @@ objects of one bin: the others are ignored, as COCO ignores what lies outside an
 to them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -108,7 +108,7 @@ def slice_by_picture(
         raise ValueError(f"no value for image_id {lacking[0]}; every picture wants one (nan: in no bin)")
     bins = bins_of(np.array([values[int(image["id"])] for image in truth["images"]], np.float64), edges)
     rows = []
-    for number, row in enumerate(_bins(edges)):
+    for number, row in enumerate(bin_rows(edges)):
         images = [image for image, place in zip(truth["images"], bins.tolist(), strict=True) if place == number]
         inside = {image["id"] for image in images}
         part = {**truth, "images": images}
@@ -152,7 +152,7 @@ def slice_by_object(
     else:
         homes, everywhere = bins_of(alone, edges), np.zeros(len(predictions), bool)
     rows = []
-    for number, row in enumerate(_bins(edges)):
+    for number, row in enumerate(bin_rows(edges)):
         classes = overlaps.match(ignored=bins != number, ignored_alone=(homes != number) & ~everywhere)
         rows.append(row | _figures(classes, overlaps.image_ids, repeats=repeats, seed=seed))
     return rows
@@ -169,6 +169,16 @@ def bins_of(values: Values, edges: Sequence[float]) -> NDArray[np.int64]:
     if any(high <= low for low, high in pairwise(edges)):
         raise ValueError(f"edges are {list(edges)}; expected ascending numbers")
     return np.where(np.isnan(values), -1, np.digitize(values, edges)).astype(np.int64)
+
+
+def quartiles(values: Iterable[float]) -> list[float]:
+    """Limits of four bins of about as many values, to three figures, so that they can be read.
+
+    >>> quartiles([1, 1, 2.0001, 3, 4])
+    [1.0, 2.0, 3.0]
+    """
+    limits = np.quantile(list(values), (0.25, 0.5, 0.75)).tolist()
+    return sorted({float(f"{limit:.3g}") for limit in limits})
 
 
 def objects_per_picture(truth: Truth) -> dict[int, int]:
@@ -197,13 +207,24 @@ def neighbour_gaps(truth: Truth) -> Values:
             places.setdefault(int(entry["image_id"]), []).append(place)
     for own in places.values():
         boxes = np.array([truth["annotations"][place]["bbox"] for place in own], np.float64)
-        low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-        apart = np.maximum(0, np.maximum(low[:, None] - high[None], low[None] - high[:, None]))
-        distance = np.hypot(apart[..., 0], apart[..., 1])
-        np.fill_diagonal(distance, np.inf)
-        size = np.sqrt(np.prod(boxes[:, 2:], axis=1))
-        gaps[own] = np.divide(distance.min(axis=1), size, out=np.full(len(own), np.nan), where=size > 0)
+        gaps[own] = box_gaps(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
     return gaps
+
+
+def box_gaps(boxes: NDArray[np.floating]) -> Values:
+    """(N,) the same of one picture's boxes (N, 4) xyxy; nan for a box without area.
+
+    >>> box_gaps(np.array([[0, 0, 10, 10], [15, 0, 25, 10]])).tolist(), box_gaps(np.array([[0, 0, 9, 9]])).tolist()
+    ([0.5, 0.5], [inf])
+    """
+    if not len(boxes):
+        return np.zeros(0)
+    low, high = np.asarray(boxes[:, :2], np.float64), np.asarray(boxes[:, 2:], np.float64)
+    apart = np.maximum(0, np.maximum(low[:, None] - high[None], low[None] - high[:, None]))
+    distance = np.hypot(apart[..., 0], apart[..., 1])
+    np.fill_diagonal(distance, np.inf)
+    size = np.sqrt(np.prod((high - low).clip(0), axis=1))
+    return np.divide(distance.min(axis=1), size, out=np.full(len(boxes), np.nan), where=size > 0)
 
 
 def laplacian_variance(picture: NDArray[np.uint8]) -> float:
@@ -231,7 +252,7 @@ def laplacian_variance(picture: NDArray[np.uint8]) -> float:
     return float((grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner).var())
 
 
-def _bins(edges: Sequence[float]) -> Rows:
+def bin_rows(edges: Sequence[float]) -> Rows:
     """`slice`, `low`, `high` of each bin."""
     limits = [-np.inf, *map(float, edges), np.inf]
     rows = []

@@ -11,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from facings.analysis.findings import as_markdown
-from facings.commands.analyze_chain import analyze_chain
+from facings.commands.analyze_chain import analyze_chain, read_decisions
 from facings.commands.analyze_detector import analyze_detector
 from facings.commands.analyzed import Analyzed
+from facings.commands.asked_pictures import asked_pictures
 from facings.commands.inspect import PREDICTIONS, asked_table, read_predictions, read_run
 from facings.errors import ConfigError
 from facings.files import atomic_write
@@ -22,7 +23,8 @@ from facings.files import atomic_write
 def run(cfg: DictConfig) -> dict[str, float]:
     """Write RUN/analysis, print what costs most. Returns the cost of each finding by its name.
 
-    A run folder with `decisions.jsonl` is a benchmark's, one with predictions a detector's, any other an embedder's.
+    A run folder whose `decisions.jsonl` names products is a chain's, one with predictions a detector's, any other an embedder's;
+    `predictions=FILE` asks about boxes in any of them.
     Raises ConfigError, CheckpointError, BundleError or DataError for what the user can mend.
     """
     if OmegaConf.is_missing(cfg, "run"):
@@ -64,19 +66,35 @@ def strict(value: Any) -> Any:
 
 
 def _analyze(cfg: DictConfig, config: Mapping[str, Any], source: Path, folder: Path) -> Analyzed:
-    pictures = int(cfg.pictures)
-    chain = (source / "decisions.jsonl").is_file()
-    if not chain and not cfg.predictions and not any((source / name).is_file() for name in PREDICTIONS):
+    pictures, protocol = int(cfg.pictures), config.get("protocol")
+    if pictures < 1:
+        raise ConfigError(f"pictures is {pictures}; expected 1 or more")
+    if protocol not in (None, "frames") and not cfg.predictions:
+        raise ConfigError(
+            f"{source}: a run of protocol={protocol}, which leaves no answers by picture; its figures stand in {protocol}.json. "
+            "Analyze a run of protocol=frames"
+        )
+    boxes = bool(cfg.predictions) or any((source / name).is_file() for name in PREDICTIONS)
+    if not cfg.predictions and (source / "decisions.jsonl").is_file():
+        decisions = read_decisions(source / "decisions.jsonl")
+        if not decisions:
+            raise ConfigError(
+                f"{source}: was asked about crops alone (recognition.table), so no chain can be followed; benchmark the bundle on "
+                "frames, or analyze the run that trained its embedder"
+            )
+        # Of a bundle without gallery nothing is named: its boxes are what there is to look at.
+        if any(decision.gallery_version for _, decision in decisions) or not boxes:
+            table, _ = asked_table(cfg, config, source)
+            unknown = [str(name) for name in (config.get("data") or {}).get("unknown_products") or ()]
+            bundle = cfg.bundle or config.get("bundle")
+            return analyze_chain(source, table, folder, bundle=bundle, unknown=unknown, pictures=pictures)
+    if not boxes:
         # torch is loaded for an embedder alone.
         from facings.commands.analyze_embedder import analyze_embedder
 
         return analyze_embedder(source, config, folder, pictures=pictures)
-    table, agnostic = asked_table(cfg, config, source)
-    if chain:
-        unknown = [str(name) for name in (config.get("data") or {}).get("unknown_products") or ()]
-        bundle = cfg.bundle or config.get("bundle")
-        return analyze_chain(source, table, folder, bundle=bundle, unknown=unknown, pictures=pictures)
     predictions = read_predictions(source, cfg.predictions)
+    table, agnostic = asked_pictures(cfg, config, source, predictions)
     if agnostic:
         predictions = [{**prediction, "category_id": 1} for prediction in predictions]
     return analyze_detector(table, predictions, folder)

@@ -1,7 +1,7 @@
 """The analysis of a benchmark's run: which stage of the chain lost each product, and what is taken for what."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,15 @@ from facings.analysis.confusions import AnsweredFrame, Confusion, confusions, dr
 from facings.analysis.contact_sheet import jpeg
 from facings.analysis.curve_figures import png
 from facings.analysis.error_figures import draw_counts, draw_slices
-from facings.analysis.error_slices import chain_slices
+from facings.analysis.error_slices import chain_slices, glare_share
 from facings.analysis.findings import findings_of_counts
+from facings.analysis.slices import laplacian_variance
 from facings.commands.analyzed import Analyzed, table_of
 from facings.data.coco import CocoImage, CocoTable
 from facings.errors import DataError
 from facings.files import atomic_write
 from facings.runtime.bundle import Bundle
+from facings.runtime.gallery import Gallery
 from facings.runtime.images import read_image
 from facings.structures import Decision
 
@@ -41,20 +43,17 @@ def analyze_chain(
     Raises DataError for decisions that are not of the table's pictures.
     """
     decisions = read_decisions(source / "decisions.jsonl")
-    images = {image.path.name: image for image in table.images}
-    if strange := [name for name, _ in decisions if name not in images]:
-        raise DataError(f"{source / 'decisions.jsonl'}: tells of {strange[0]}, which {table.source} does not list")
     enrolled, categories = catalogue(bundle, decisions, table)
-    frames = [
-        answered(images[name], decision, frozenset(unknown), enrolled, categories) for name, decision in decisions
-    ]
+    frames = answered_frames(
+        source / "decisions.jsonl", decisions, table, unknown=unknown, enrolled=enrolled, categories=categories
+    )
     judged = [frame.attribution for frame in frames]
     counts = count_stages(judged)
     errors = errors_of(counts)
     pairs = confusions(frames, categories)
-    slices = chain_slices(frames, categories)
-    where = {image.path.name: image.path for image in table.images}
+    slices = chain_slices(frames, categories, of_frames=picture_values(frames))
     title = "What is taken for what: the crop, the product that it is, the one that it was called"
+    title = title if pairs else "Nothing is taken for anything else"
     content = {
         "stages.png": png(draw_counts(errors or {"no error": 0}, title="Where products are lost", below="errors")),
         "stage_slices.png": png(
@@ -62,7 +61,7 @@ def analyze_chain(
                 slices, value="error_share", title="Share of objects lost, by kind", below="share of objects lost"
             )
         ),
-        "confusions.jpg": jpeg(draw_confusions(pairs[:pictures], lambda name: read_image(where[name]), title=title)),
+        "confusions.jpg": jpeg(draw_confusions(pairs[:pictures], lambda path: read_image(Path(path)), title=title)),
     }
     paths = tuple(folder / name for name in content)
     for path, data in zip(paths, content.values(), strict=True):
@@ -85,6 +84,17 @@ def analyze_chain(
     )
 
 
+def picture_values(frames: Sequence[AnsweredFrame]) -> dict[str, list[float]]:
+    """What the pictures themselves are like, a number a frame; they are read once, one at a time. Raises DataError for one that is
+    damaged or gone."""
+    sharp, glare = [], []
+    for frame in frames:
+        pixels = read_image(Path(frame.picture))
+        sharp.append(laplacian_variance(pixels))
+        glare.append(glare_share(pixels))
+    return {"sharpness of the picture": sharp, "burnt-out share of the picture": glare}
+
+
 def read_decisions(path: Path) -> list[tuple[str, Decision]]:
     """Picture name and decision of each line. Raises DataError for a line that is none."""
     found = []
@@ -99,7 +109,8 @@ def read_decisions(path: Path) -> list[tuple[str, Decision]]:
 def catalogue(
     path: str | None, decisions: Sequence[tuple[str, Decision]], table: CocoTable
 ) -> tuple[frozenset[str] | None, dict[str, tuple[str, ...]]]:
-    """The enrolled products (None: not known), and the category of each product."""
+    """The enrolled products (None: not known), and the category of each product: of the gallery version that decided, where the
+    bundle's gallery has moved on since. Raises BundleError, or GalleryError where its history lacks that version."""
     categories = {
         item.product_id: item.category for _, decision in decisions for item in decision.items if item.product_id
     }
@@ -107,12 +118,48 @@ def catalogue(
         return None, categories
     bundle = Bundle.open(path)
     gallery = bundle.gallery()
+    decided = next((decision.gallery_version for _, decision in decisions if decision.gallery_version), gallery.version)
+    if decided != gallery.version:
+        gallery = Gallery.open(gallery.folder, embedder_sha256=bundle.embedder_sha256, version=decided)
     named = {product for image in table.images for product in image.product_ids if product is not None}
     for product in sorted(named | set(gallery.items)):
         category = bundle.product(product, gallery).get("category")
         if category:
             categories[product] = tuple(str(name) for name in category)
     return frozenset(gallery.items), categories
+
+
+def answered_frames(
+    source: Path,
+    decisions: Sequence[tuple[str, Decision]],
+    table: CocoTable,
+    *,
+    unknown: Collection[str],
+    enrolled: frozenset[str] | None,
+    categories: Mapping[str, tuple[str, ...]],
+) -> list[AnsweredFrame]:
+    """The decisions of the file `source` beside the truth of their pictures; `unknown`: as in `answered`.
+
+    Raises DataError for a picture that the table does not list, and for a name that could be any of several.
+    """
+    names = [name for name, _ in decisions]
+    images = list(table.images[: len(names)])
+    # A benchmark asks the pictures in their order, and two folders may hold a picture of one name.
+    if names != [image.path.name for image in images]:
+        known: dict[str, list[CocoImage]] = {}
+        for image in table.images:
+            known.setdefault(image.path.name, []).append(image)
+        for name in names:
+            if len(known.get(name, ())) != 1:
+                number = len(known.get(name, ()))
+                word = "does not list" if not number else f"lists {number} times; give the annotations that were asked"
+                raise DataError(f"{source}: tells of {name}, which {table.source} {word}")
+        images = [known[name][0] for name in names]
+    hidden = frozenset(unknown)
+    return [
+        answered(image, decision, hidden, enrolled, categories)
+        for image, (_, decision) in zip(images, decisions, strict=True)
+    ]
 
 
 def answered(
@@ -126,7 +173,7 @@ def answered(
     products = tuple(None if product in unknown else product for product in image.product_ids)
     attribution = attribute_frame(decision, image.boxes, products, categories=categories, enrolled=enrolled)
     return AnsweredFrame(
-        image.path.name, decision, image.boxes, products, attribution, image.camera_id, image.captured_at
+        str(image.path), decision, image.boxes, products, attribution, image.camera_id, image.captured_at
     )
 
 
@@ -144,7 +191,8 @@ def _stage_section(counts: Mapping[Any, int], objects: int) -> str:
 
 def _pair_section(pairs: Sequence[Confusion], bundle_read: bool) -> str:
     rows = [[pair.truth, pair.answer, pair.count, pair.of, "yes" if pair.siblings else "no"] for pair in pairs[:10]]
-    lines = ["## What is taken for what", "", table_of(["is", "called", "times", "of named", "siblings"], rows)]
+    told = table_of(["is", "called", "times", "of named", "siblings"], rows) if rows else "Nothing for anything else."
+    lines = ["## What is taken for what", "", told]
     if not bundle_read:
         lines += ["", "The bundle was not found: all products count as enrolled. Give bundle=FOLDER."]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from facings.analysis.error_figures import draw_slices, draw_tide
 from facings.analysis.error_slices import glare_share, glare_slices, picture_slices, slices_by_object_name
 from facings.analysis.findings import findings_of_gains
 from facings.analysis.label_faults import LabelFault, detection_label_faults, faults_as_coco, faults_as_fiftyone
-from facings.analysis.slices import blur_slices, density_slices, gap_slices, laplacian_variance, size_slices
+from facings.analysis.slices import blur_slices, density_slices, gap_slices, laplacian_variance, quartiles, size_slices
 from facings.analysis.tide import Tide, tide
 from facings.commands.analyzed import Analyzed, table_of
+from facings.commands.asked_pictures import named_truth
 from facings.data.coco import CocoTable
 from facings.errors import DataError
 from facings.files import atomic_write
@@ -34,7 +35,7 @@ def analyze_detector(table: CocoTable, predictions: Predictions, folder: Path) -
 
     Raises DataError for predictions that are not of this table.
     """
-    truth = table.ground_truth()
+    truth = named_truth(table)
     try:
         pairs = pair_pictures(truth, predictions)
         kinds: list[Kind] = ["boxes", "masks"] if has_masks(truth, predictions) else ["boxes"]
@@ -99,16 +100,6 @@ def detector_slices(
     cameras = {image.image_id: image.camera_id for image in table.images}
     moments = {image.image_id: image.captured_at for image in table.images}
     return slices | picture_slices(truth, predictions, cameras, moments, max_detections=1000)
-
-
-def quartiles(values: Iterable[float]) -> list[float]:
-    """Limits of four bins of about as many pictures, to three figures, so that they can be read.
-
-    >>> quartiles([1, 1, 2.0001, 3, 4])
-    [1.0, 2.0, 3.0]
-    """
-    limits = np.quantile(list(values), (0.25, 0.5, 0.75)).tolist()
-    return sorted({float(f"{limit:.3g}") for limit in limits})
 
 
 def tide_content(result: Tide) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from facings.commands.analyzed import Analyzed, table_of
 from facings.data.recognition import CropReader
 from facings.data.tables import RecognitionRow
 from facings.data.transforms.letterbox import letterbox, normalise
-from facings.errors import ConfigError
+from facings.errors import ConfigError, DataError
 from facings.files import atomic_write
 from facings.tasks.checkpoint import check_targets, checkpoint_config, load_model
 
@@ -39,14 +39,17 @@ def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, p
     """Embed the run's test split anew; write `failures.png`, `nearest_failures.jpg` and, of the clearest failures, `looked_at.jpg`
     into `folder`.
 
-    Raises ConfigError as `_trained_embedder` does.
+    Raises ConfigError as `_trained_embedder` does, DataError where the split has no photos or no queries.
     """
     model, data = _trained_embedder(source, config)
-    gallery_rows, query_rows = data.gallery_rows, data.test_rows
+    # As the loader takes them: it may thin the gallery out, and sorts it by product then.
+    gallery_rows, query_rows = data.gallery(data.test_gallery_limit), data.test_rows
+    if not gallery_rows or not query_rows:
+        raise DataError(
+            f"{data.table.source}: gives {len(gallery_rows)} gallery photos and {len(query_rows)} test queries; expected "
+            "some of both"
+        )
     views, queries = (embed(model, loader) for loader in data.test_dataloader())
-    if len(views) != len(gallery_rows):
-        # The gallery is thinned out where it is larger than what is asked at once.
-        gallery_rows = data.gallery(len(views))
     products = sorted({row.product_id for row in (*gallery_rows, *query_rows)})
     number = {product: place for place, product in enumerate(products)}
     labels, view_labels = (
@@ -107,7 +110,7 @@ def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, p
             ],
             "label_faults": [_fault(fault, rows, products) for fault in faults[:LISTED]],
         },
-        sections=(_pair_section(pairs), _fault_section(faults, rows, products)),
+        sections=(*_unfinished(source), _pair_section(pairs), _fault_section(faults, rows, products)),
         files=tuple(folder / name for name in content),
     )
 
@@ -172,6 +175,13 @@ def _fault(fault: EmbeddingFault, rows: Sequence[RecognitionRow], products: Sequ
     row = rows[fault.index]
     named = {"labelled": products[fault.labelled], "suggested": products[fault.suggested]}
     return {"path": str(row.path), "box": row.box, **named, "suspicion": fault.suspicion}
+
+
+def _unfinished(source: Path) -> list[str]:
+    """A word of warning where the run has a checkpoint, but no results yet."""
+    if (source / "results.json").is_file():
+        return []
+    return ["This run did not finish (it has no `results.json`): all here is of its best checkpoint so far."]
 
 
 def _pair_section(pairs: Counter[tuple[str, str]]) -> str:

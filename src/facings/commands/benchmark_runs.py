@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from facings.benchmark.summary import SCHEMA
 from facings.benchmark.verdict import Side, Truth
+from facings.commands.analyze_chain import read_decisions
 from facings.data.coco import read_coco
+from facings.data.joined_tables import joined
 from facings.errors import ConfigError, DataError
 from facings.files import sha256
-from facings.structures import Decision
 
+FIELDS = ("image_id", "category_id", "bbox", "score")
 NO_PICTURES = ("robustness", "latency", "scale", "cross_store", "turnover")
 
 
@@ -28,8 +31,19 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Frames:
+    """The pictures that a run was asked about: `files` of annotations, each with the folder of its images; the first `most` of them
+    (None: all); `unknown`: product ids that say that nobody noted the product."""
+
+    files: tuple[tuple[Path, Path], ...]
+    class_agnostic: bool
+    unknown: frozenset[str] = frozenset()
+    most: int | None = None
+
+
+@dataclass(frozen=True)
 class FinishedRun:
-    """`figures`: name → value; `intervals`: name → low, high; `machine`: in words; `source`: configuration of its frames."""
+    """`figures`: name → value; `intervals`: name → low, high; `machine`: in words."""
 
     folder: Path
     name: str
@@ -38,15 +52,27 @@ class FinishedRun:
     intervals: Mapping[str, Sequence[float]]
     machine: str
     commit: str
-    source: Mapping[str, Any]
+    frames: Frames
 
 
 def read_run(folder: Path) -> FinishedRun:
     """Raises ConfigError for a folder that is no such run, or one without answers by picture, DataError for damaged files."""
-    if (folder / "benchmark.json").is_file():
-        return of_benchmark(folder, _json(folder / "benchmark.json"), _yaml(folder / "config.yaml"))
-    if (folder / "results.json").is_file() and (folder / "predictions" / "detections.json").is_file():
-        return _of_evaluate(folder)
+    path = folder / "benchmark.json"
+    try:
+        if path.is_file():
+            content = _json(path)
+            if content.get("schema") != SCHEMA:
+                raise DataError(f"{path}: schema is {content.get('schema')!r}; expected {SCHEMA!r}")
+            return of_benchmark(folder, content, _yaml(folder / "config.yaml"))
+        path = folder / "results.json"
+        if path.is_file() and (folder / "predictions" / "detections.json").is_file():
+            return _of_evaluate(folder)
+    except (KeyError, TypeError, AttributeError, ValueError) as fault:
+        raise DataError(f"{path}: not what a finished run writes ({type(fault).__name__}: {fault})") from fault
+    if path.is_file():
+        raise ConfigError(
+            f"{folder}: a training, or an embedder's run; of a detector, compare runs of facings evaluate checkpoint=…"
+        )
     for name in NO_PICTURES:
         if (folder / f"{name}.json").is_file():
             raise ConfigError(
@@ -87,39 +113,49 @@ def differences(first: Asked, second: Asked) -> list[str]:
 
 
 def read_truth(run: FinishedRun, annotations: Path | None = None) -> Truth:
-    """The truth of a run's pictures; `annotations`: where the file lies now, where it was moved.
+    """The truth of a run's pictures, of all its files together; `annotations`: where the file lies now, where it was moved.
 
-    Raises ConfigError where it is gone, or is no longer the file that the run was asked about.
+    Raises ConfigError where one is gone, is no longer the file that the run was asked about, or where one was given for several.
     """
-    path = annotations or Path(str(run.source["annotations"]))
-    if not path.is_file():
-        raise ConfigError(f"{run.folder}: was asked about {path}, which is not there; give --annotations FILE")
-    if (found := sha256(path)) not in run.asked.data.values():
-        raise ConfigError(f"{path}: has checksum {_short(found)}; {run.folder} was asked about another content")
-    agnostic = bool(run.source.get("class_agnostic"))
-    images = read_coco(path, str(run.source["images"]), class_agnostic=agnostic, check_files=False)
-    limit, unknown = run.source.get("max_images"), set(run.source.get("unknown_products") or ())
-    coco, asked = images.ground_truth(), images.images[:limit]
-    kept = {image.image_id for image in asked}
-    coco = coco | {
-        "images": [entry for entry in coco["images"] if entry["id"] in kept],
-        "annotations": [entry for entry in coco["annotations"] if entry["image_id"] in kept],
-    }
-    products = [tuple(None if p in unknown else p for p in image.product_ids) for image in asked]
-    return Truth(coco, [image.boxes for image in asked], products)
+    asked = run.frames
+    if annotations is not None and len(asked.files) > 1:
+        names = ", ".join(str(path) for path, _ in asked.files)
+        raise ConfigError(
+            f"--annotations {annotations}: one file, but {run.folder} was asked about {len(asked.files)} ({names}); put them back "
+            "where they lay"
+        )
+    files = [(annotations or path, folder) for path, folder in asked.files]
+    for path, _ in files:
+        if not path.is_file():
+            raise ConfigError(f"{run.folder}: was asked about {path}, which is not there; give --annotations FILE")
+        if (found := sha256(path)) not in run.asked.data.values():
+            raise ConfigError(f"{path}: has checksum {_short(found)}; {run.folder} was asked about another content")
+    whole = joined([read_coco(*file, class_agnostic=asked.class_agnostic, check_files=False) for file in files])
+    table = replace(whole, images=whole.images[: asked.most])
+    products = [tuple(None if p in asked.unknown else p for p in image.product_ids) for image in table.images]
+    return Truth(table.ground_truth(), [image.boxes for image in table.images], products)
 
 
 def read_side(run: FinishedRun, truth: Truth) -> Side:
-    """The run's answers. Raises DataError where they are not of the truth's pictures."""
-    predictions = _json(run.folder / "predictions" / "detections.json")
+    """The run's answers. Raises DataError where they are damaged, or not of the truth's pictures."""
+    path = run.folder / "predictions" / "detections.json"
+    predictions = _json(path)
+    if not isinstance(predictions, list) or not all(
+        isinstance(entry, dict) and set(FIELDS) <= set(entry) for entry in predictions
+    ):
+        raise DataError(f"{path}: expected a list of COCO results, each with {', '.join(FIELDS)}")
+    for field, part in (("image_id", "images"), ("category_id", "categories")):
+        known = {entry["id"] for entry in truth.coco[part]}
+        if strange := [entry[field] for entry in predictions if entry[field] not in known]:
+            raise DataError(f"{path}: tells of {field} {strange[0]}, which the truth does not list")
     path, decisions = run.folder / "decisions.jsonl", None
     if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines()
+        read = read_decisions(path)
         names = [str(entry["file_name"]) for entry in truth.coco["images"]]
-        if [json.loads(line)["image"] for line in lines] != names:
+        if [name for name, _ in read] != names:
             raise DataError(f"{path}: is not of the {len(names)} pictures of the truth, in their order")
-        read = [Decision.from_json(line) for line in lines]
-        decisions = read if any(decision.gallery_version for decision in read) else None
+        decided = [decision for _, decision in read]
+        decisions = decided if any(decision.gallery_version for decision in decided) else None
     return Side(run.name, predictions, decisions)
 
 
@@ -128,10 +164,12 @@ def of_benchmark(folder: Path, content: Mapping[str, Any], config: Mapping[str, 
     if content["detection"] is None:
         raise ConfigError(f"{folder}: was asked about no frames, or has no detector; compare needs boxes by picture")
     data = config["data"]
-    source = {name: data.get(name) for name in ("annotations", "images", "class_agnostic", "unknown_products")}
-    source["max_images"] = config.get("max_images")
-    settings = {name: source[name] for name in ("class_agnostic", "unknown_products", "max_images")}
-    settings |= {"frames": content["data"]["frames"]}
+    settings = {name: data.get(name) for name in ("class_agnostic", "unknown_products")}
+    settings |= {"max_images": config.get("max_images"), "frames": content["data"]["frames"]}
+    frames = Frames(
+        ((Path(str(data["annotations"])), Path(str(data["images"]))),), bool(data.get("class_agnostic")),
+        frozenset(map(str, data.get("unknown_products") or ())), settings["max_images"],
+    )  # fmt: skip
     figures = {name: value for name, value in content["headline"].items() if value is not None}
     intervals = dict(content["headline_intervals"])
     for name in ("product_ap", "product_ap50", "cacc", "acd", "mccd", "mciou"):
@@ -142,25 +180,42 @@ def of_benchmark(folder: Path, content: Mapping[str, Any], config: Mapping[str, 
     asked = Asked("frames", int(content.get("protocol_version", 1)), content["data"]["checksums"], settings)
     intervals = {name: pair for name, pair in intervals.items() if pair is not None}
     name = f"{content['bundle']['name']} ({folder.name})"
-    return FinishedRun(folder, name, asked, figures, intervals, content["machine"], content["commit"], source)
+    return FinishedRun(folder, name, asked, figures, intervals, content["machine"], content["commit"], frames)
 
 
 def _of_evaluate(folder: Path) -> FinishedRun:
     # Imported late: a checkpoint's own data are named inside it, and reading it wants torch.
-    from facings.commands.inspect import find_source
+    from facings.commands.inspect import _recorded as recorded
     from facings.commands.inspect import read_run as read_config
 
     config, environment = read_config(folder), _json(folder / "environment.json")
-    given: Any = type("Given", (), {"annotations": None, "images": None, "class_agnostic": None})
-    found = find_source(given, config, folder)
-    source = {"annotations": found.annotations, "images": found.images, "class_agnostic": found.class_agnostic}
+    sources = recorded(config)
+    if not sources:
+        raise ConfigError(f"{folder}: its configuration names no pictures; did the run finish?")
+    files = tuple((Path(source.annotations), Path(source.images)) for source in sources)
+    agnostic = sources[0].class_agnostic
     results = _json(folder / "results.json")
     # Runs from before there were versions are of the first.
     version = int(results.pop("protocol_version", 1))
     figures = {k: float(v) for k, v in results.items() if isinstance(v, int | float)}
-    settings = {"class_agnostic": found.class_agnostic}
-    asked = Asked("evaluate", version, environment["data"], settings)
-    return FinishedRun(folder, folder.name, asked, figures, {}, environment["machine"], environment["git"], source)
+    data = tested_data(environment["data"], [path for path, _ in files])
+    asked = Asked("evaluate", version, data, {"class_agnostic": agnostic})
+    machine, commit = environment["machine"], environment["git"]
+    return FinishedRun(folder, folder.name, asked, figures, {}, machine, commit, Frames(files, agnostic))
+
+
+def tested_data(checksums: Mapping[str, str], files: Sequence[Path]) -> dict[str, str]:
+    """Those of a run's checksums that are of the files that it was tested on: what a detector was trained on is its own affair.
+    All of them where one is not found.
+
+    >>> tested_data({"train.json": "aa", "val.json": "bb", "b/val.json": "cc"}, [Path("data/b/val.json")])
+    {'val.json': 'cc'}
+    """
+    # As `DetectionDataModule.checksums` names them: with the folder where a file before has the name.
+    names = [next((n for n in ("/".join(file.parts[-2:]), file.name) if n in checksums), None) for file in files]
+    if None in names or len({file.name for file in files}) < len(files):
+        return dict(checksums)
+    return {file.name: checksums[str(name)] for file, name in zip(files, names, strict=True)}
 
 
 def _json(path: Path) -> Any:

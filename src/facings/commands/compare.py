@@ -17,7 +17,7 @@ from facings.benchmark.rows import read_rows
 from facings.benchmark.verdict import FEW, LEVEL, REPEATS, Verdict, verdicts
 from facings.commands.benchmark_runs import FinishedRun, differences, read_run, read_side, read_truth, refuse_unlike
 from facings.commands.protocols import plain
-from facings.errors import ConfigError
+from facings.errors import ConfigError, FacingsError
 from facings.files import atomic_write
 
 # What is shown, where a run has it.
@@ -63,7 +63,13 @@ def groups_of(paths: Sequence[Path], console: Console) -> list[list[FinishedRun]
     entries = [entry for entry in read_rows(paths[0]) if entry["protocol"] == "frames"]
     folders = list(dict.fromkeys(paths[0].parent / str(entry["run"]) for entry in entries))
     groups: list[list[FinishedRun]] = []
-    for run in map(read_run, folders):
+    for folder in folders:
+        try:
+            run = read_run(folder)
+        except FacingsError as fault:
+            # Rows outlive the folders of their runs.
+            console.print(f"left out: {fault}")
+            continue
         group = next((group for group in groups if not differences(group[0].asked, run.asked)), None)
         if group is None:
             groups.append([run])

@@ -8,21 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from omegaconf import OmegaConf
 
 from facings.analysis.comparison import Kind, PicturePair, has_masks, pair_pictures
 from facings.analysis.confusions import AnsweredFrame
 from facings.benchmark.turnover_data import Embeddings, embed_rows
-from facings.commands.analyze_chain import answered, catalogue, read_decisions
-from facings.commands.inspect import asked_table, read_predictions, read_run
+from facings.commands.analyze_chain import answered_frames, catalogue, read_decisions
+from facings.commands.asked_pictures import asked_pictures, named_truth
+from facings.commands.inspect import read_predictions, read_run
 from facings.data.coco import CocoTable
 from facings.data.doctor.sources import Dataset, find_card, licence_text, open_dataset, read_raw
 from facings.data.tables import RecognitionRow, read_recognition_table
 from facings.errors import ConfigError, DataError
 from facings.runtime.bundle import Bundle
+from facings.runtime.conformal import Reference
+from facings.runtime.decision import bundle_standard
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
+from facings.runtime.standard import item_lead
 
 NOT_GIVEN = {"annotations": None, "images": None, "class_agnostic": None}
 
@@ -83,52 +87,73 @@ class DetectorRun:
 def open_detector(folder: Path) -> DetectorRun:
     """Raises ConfigError or DataError as `facings inspect` does."""
     config = read_run(folder)
-    table, agnostic = asked_table(OmegaConf.create(NOT_GIVEN), config, folder)
     predictions = read_predictions(folder, None)
+    table, agnostic = asked_pictures(OmegaConf.create(NOT_GIVEN), config, folder, predictions)
     if agnostic:
         predictions = [{**prediction, "category_id": 1} for prediction in predictions]
-    return DetectorRun(folder, table, table.ground_truth(), predictions)
+    return DetectorRun(folder, table, named_truth(table), predictions)
 
 
 @dataclass(frozen=True)
-class ChainRun:
-    """A run of `facings benchmark protocol=frames`. `content`: its benchmark.json; `enrolled`: products, None where the bundle is
-    not there; `categories`: product → path from coarse to fine."""
+class BenchmarkRun:
+    """A run of `facings benchmark protocol=frames`. `content`: its benchmark.json."""
 
     folder: Path
     table: CocoTable
-    frames: list[AnsweredFrame]
-    enrolled: frozenset[str] | None
-    categories: Mapping[str, tuple[str, ...]]
     content: Mapping[str, Any]
     config: Mapping[str, Any]
 
     def read(self, name: str) -> NDArray[np.uint8]:
-        """Pixels (H, W, 3) of a picture by its file's name."""
-        return read_image(next(image.path for image in self.table.images if image.path.name == name))
+        """Pixels (H, W, 3) of a picture, as `AnsweredFrame.picture` names it."""
+        return read_image(Path(name))
 
     def bundle(self) -> Bundle:
         """Raises BundleError where it is gone or damaged."""
         return Bundle.open(str(self.config["bundle"]))
 
 
-def open_chain(folder: Path) -> ChainRun:
-    """Raises ConfigError for another kind of run, DataError for damaged files."""
+@dataclass(frozen=True)
+class ChainRun(BenchmarkRun):
+    """One whose bundle names products. `enrolled`: products, None where the bundle is not there; `categories`: product → path from
+    coarse to fine."""
+
+    frames: list[AnsweredFrame]
+    enrolled: frozenset[str] | None
+    categories: Mapping[str, tuple[str, ...]]
+
+
+def open_benchmark(folder: Path) -> BenchmarkRun:
+    """Raises ConfigError for another kind of run and one that was asked about no frames, DataError for damaged files."""
     config = read_run(folder)
     if not (folder / "decisions.jsonl").is_file() or not (folder / "benchmark.json").is_file():
         raise ConfigError(
             f"{folder}: holds no decisions.jsonl and benchmark.json; give a run of facings benchmark protocol=frames"
         )
-    table, _ = asked_table(OmegaConf.create(NOT_GIVEN), config, folder)
-    images = {image.path.name: image for image in table.images}
-    decisions = read_decisions(folder / "decisions.jsonl")
-    if strange := [name for name, _ in decisions if name not in images]:
-        raise DataError(f"{folder / 'decisions.jsonl'}: tells of {strange[0]}, which {table.source} does not list")
-    unknown = frozenset(str(name) for name in (config.get("data") or {}).get("unknown_products") or ())
-    enrolled, categories = catalogue(config.get("bundle"), decisions, table)
-    frames = [answered(images[name], decision, unknown, enrolled, categories) for name, decision in decisions]
-    content = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
-    return ChainRun(folder, table, frames, enrolled, categories, content, config)
+    if not (folder / "decisions.jsonl").stat().st_size:
+        raise ConfigError(
+            f"{folder}: was asked about no frames, only about crops; give data.annotations to facings benchmark"
+        )
+    table, _ = asked_pictures(OmegaConf.create(NOT_GIVEN), config, folder, ())
+    try:
+        content = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise DataError(f"{folder / 'benchmark.json'}: not JSON ({fault})") from fault
+    return BenchmarkRun(folder, table, content, config)
+
+
+def open_chain(folder: Path) -> ChainRun:
+    """Raises what `open_benchmark` does, ConfigError for a run whose bundle has no gallery, BundleError or GalleryError for a
+    damaged bundle."""
+    run, path = open_benchmark(folder), folder / "decisions.jsonl"
+    decisions = read_decisions(path)
+    if not any(decision.gallery_version for _, decision in decisions):
+        raise ConfigError(
+            f"{folder}: its bundle has no gallery, so that nothing is named; 02_detection_errors looks at boxes"
+        )
+    unknown = frozenset(str(name) for name in (run.config.get("data") or {}).get("unknown_products") or ())
+    enrolled, categories = catalogue(run.config.get("bundle"), decisions, run.table)
+    frames = answered_frames(path, decisions, run.table, unknown=unknown, enrolled=enrolled, categories=categories)
+    return ChainRun(folder, run.table, run.content, run.config, frames, enrolled, categories)
 
 
 @dataclass(frozen=True)
@@ -152,17 +177,58 @@ class Crops:
 
 def embed_crops(run: ChainRun, *, most: int = 1500) -> Crops:
     """Gallery photos and queries of the run's recognition table, by its bundle through ONNX Runtime; of more than `most` queries
-    every n-th. Raises ConfigError for a run that was asked about no table."""
+    every n-th. Raises ConfigError for a run that was asked about no table, DataError for a table without gallery photos."""
     asked = run.config.get("recognition") or {}
     if not asked.get("table"):
-        raise ConfigError(f"{run.folder}: was asked about no recognition.table; its crops cannot be embedded")
+        raise ConfigError(
+            f"{run.folder}: was asked about no recognition.table, which names crops to embed; benchmark the bundle again with "
+            "recognition.table=FILE.csv"
+        )
     table = read_recognition_table(Path(str(asked["table"])))
-    gallery = table.select(split=asked.get("split"), role="gallery")
+    gallery = table.select(role="gallery")
+    # Photos to enrol may stand in the split that is asked, or in one of their own.
+    gallery = tuple(row for row in gallery if row.split == asked.get("split")) or gallery
     queries = table.select(split=asked.get("split"), role=asked.get("role"))
     rows = (*gallery, *queries[:: -(-len(queries) // most)])
     data = embed_rows(Recognizer(run.bundle()), rows)
     enrol = np.array([row.role == "gallery" for row in rows])
     return Crops(rows, Embeddings(data.vectors, data.product, enrol, data.categories))
+
+
+@dataclass(frozen=True)
+class AcceptRule:
+    """How a bundle tells that a crop is of an enrolled product: where `sure` of it is `threshold` or more (inf: never), so that of
+    goods that are not enrolled it takes a share of `false_accept`, 0–1. `measure`: what is weighed, in words; `margin`: how much
+    the lead over the next product counts beside the similarity."""
+
+    false_accept: float
+    threshold: float
+    measure: str
+    margin: float
+
+    def sure(self, first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+        """Of crops whose nearest product has a similarity of `first`, the next one of `second`."""
+        return item_lead(first, second, self.margin) if self.margin else np.asarray(first, np.float64)
+
+    def __str__(self) -> str:
+        accepts = (
+            f"a {self.measure} of {self.threshold:.3f} or more" if np.isfinite(self.threshold) else "no crop at all"
+        )
+        return f"is to take at most {self.false_accept:.0%} of goods that are not enrolled for one that is: it accepts {accepts}"
+
+
+def accept_rule(bundle: Bundle) -> AcceptRule:
+    """The rule in force in the bundle's gallery: of its standard, or of the plain threshold. Raises BundleError or GalleryError."""
+    gallery = bundle.gallery()
+    standard = bundle_standard(bundle, gallery)
+    if standard is not None:
+        rate, margin, beyond = standard.rates.false_accept, standard.rates.margin, standard.thresholds["lead"]
+        words = f"lead (similarity + {margin:g} × what it has before the next product)"
+    else:
+        scores = gallery.calibration_scores
+        rate, margin, words = bundle.postprocess.false_accept_rate, 0.0, "similarity"
+        beyond = Reference.of(scores, [None] * len(scores), unit="views").threshold(rate)
+    return AcceptRule(rate, float(np.nextafter(beyond, np.inf)), words, margin)
 
 
 def embedder_of(bundle: Bundle) -> Callable[[Sequence[NDArray[np.uint8]]], NDArray[np.float32]]:

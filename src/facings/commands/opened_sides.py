@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from facings.analysis.comparison import PicturePair, pair_pictures
 from facings.analysis.curves import match_split
@@ -10,6 +11,7 @@ from facings.benchmark.verdict import Side, Truth
 from facings.commands.benchmark_runs import FinishedRun, differences, read_run, read_side, read_truth, refuse_unlike
 from facings.commands.compare import named_apart
 from facings.commands.opened_run import folders_of
+from facings.errors import FacingsError
 from facings.structures import Decision
 
 
@@ -29,17 +31,17 @@ class OpenedSides:
 def open_sides(patterns: Sequence[str], *, stricter: float = 0.5) -> OpenedSides:
     """The runs that the patterns name, by name. One alone is held against itself without its boxes below a score of `stricter`.
 
-    Of a single pattern those are taken that were asked what the newest was. Several patterns name what is to be compared: raises
-    ConfigError where that may not be, with the reason; also where no folder fits.
+    Of a single pattern those are taken that are finished and were asked what the newest of them was. Several patterns name what
+    is to be compared: raises ConfigError where that may not be, with the reason; also where no folder fits.
     """
-    folders = [folder for pattern in patterns for folder in folders_of(pattern)]
-    runs = [read_run(folder) for folder in dict.fromkeys(folders)]
+    folders = list(dict.fromkeys(folder for pattern in patterns for folder in folders_of(pattern)))
     left_out: list[str] = []
+    # All that one pattern happens to fit: what cannot be compared is named, not refused.
+    runs = _readable(folders, left_out) if len(patterns) == 1 else [read_run(folder) for folder in folders]
     if len(patterns) == 1:
-        # All that a pattern happens to fit: those that were asked something else than the newest are named, not refused.
         newest = runs[-1]
         unlike = {run.folder: differences(newest.asked, run.asked) for run in runs}
-        left_out = [f"{run.folder}: {unlike[run.folder][0]}" for run in runs if unlike[run.folder]]
+        left_out += [f"{run.folder}: {unlike[run.folder][0]}" for run in runs if unlike[run.folder]]
         runs = [run for run in runs if not unlike[run.folder]]
     elif len(runs) > 1:
         refuse_unlike(runs)
@@ -50,6 +52,19 @@ def open_sides(patterns: Sequence[str], *, stricter: float = 0.5) -> OpenedSides
         sides.append(without_unsure(sides[0], stricter))
     best = match_split(truth.coco, sides[0].predictions).best().threshold
     return OpenedSides(runs, sides, truth, best if best == best else stricter, tuple(left_out))
+
+
+def _readable(folders: Sequence[Path], left_out: list[str]) -> list[FinishedRun]:
+    """The finished ones; why the others are not is added to `left_out`. Raises what the last one raises where none is."""
+    runs = []
+    for folder in folders:
+        try:
+            runs.append(read_run(folder))
+        except FacingsError as fault:
+            if not runs and folder == folders[-1]:
+                raise
+            left_out.append(str(fault))
+    return runs
 
 
 def without_unsure(side: Side, score: float) -> Side:
