@@ -199,7 +199,7 @@ def test_a_round_lid_touches_its_front(kind: str) -> None:
     """And ends where the lid's back edge is, by similar triangles."""
     centre = np.array([50.0, -20.0, -80.0])
     pack = product(kind)
-    (lid,) = sides_of(Placement(pack, 30.0, 40.0), 30.0, 40.0, 1.0, centre)
+    wall, lid = sides_of(Placement(pack, 30.0, 40.0), 30.0, 40.0, 1.0, centre)
     top = 40.0 - 0.98 * pack.size[1]
     assert lid.points[:, 1].max() == pytest.approx(top, abs=0.01)
     assert lid.points[:, 1].min() < top - 0.3

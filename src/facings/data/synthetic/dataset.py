@@ -33,7 +33,7 @@ from facings.files import atomic_folder, atomic_write, sha256
 
 # Moves with every change of what is drawn: 2 has printed packs, bags, trays and multipacks; 3 nets and bags of produce, pegs,
 # cabinets, promotion cards and people.
-SCHEMA = "facings.synthetic/3"
+SCHEMA = "facings.synthetic/4"
 # What draws: shards of other versions are not mixed.
 DRAWERS = {module.__name__: module.__version__ for module in (np, cv2, PIL, scipy)}
 

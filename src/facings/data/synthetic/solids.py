@@ -87,17 +87,18 @@ def board_edges(top: float, foot: float, centre: Points) -> tuple[float, float]:
 
 
 def _lid(kind: str, x: float, top: float, wide: float, shrunk: float, centre: Points, second: Colour) -> list[Side]:
-    """The round top of a can, jar or bottle: an ellipse from the front's upper edge to the back's."""
+    """The round top of a can, jar or bottle: an ellipse from the front's upper edge to the back's, and the wall below it, since the
+    front is a flat picture and the lid is widest half way back."""
     if centre[1] >= top:
         return []
     back = centre[1] + (top - centre[1]) * shrunk
-    middle = (x + centre[0] + (x - centre[0]) * shrunk) / 2
+    middle, height = (x + centre[0] + (x - centre[0]) * shrunk) / 2, (top + back) / 2
+    half = LID[kind] * wide / 2
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    round_ = [
-        middle + LID[kind] * wide / 2 * np.cos(angle),
-        (top + back) / 2 + (top - back) / 2 * np.sin(angle),
-    ]
-    return [Side(np.stack(round_, axis=1), METAL if kind == "can" else _tone(second, 0.95, 8))]
+    round_ = np.stack([middle + half * np.cos(angle), height + (top - back) / 2 * np.sin(angle)], axis=1)
+    wall = np.array([[x - half, top], [x + half, top], [middle + half, height], [middle - half, height]])
+    colour = METAL if kind == "can" else _tone(second, 0.95, 8)
+    return [Side(wall, _tone(colour, 0.8, 0)), Side(round_, colour)]
 
 
 def _receding_edge(start: list[float], end: list[float], shrunk: float, centre: Points) -> Points:
