@@ -13,7 +13,7 @@ from PIL import Image
 from facings.commands.composition import compose_verb
 from facings.commands.synthesize import run
 from facings.data.coco import read_coco
-from facings.data.synthetic.dataset import synthesize
+from facings.data.synthetic.dataset import SCHEMA, synthesize
 from facings.data.synthetic.planogram import plan_crowded
 from facings.data.synthetic.products import VARIETIES, assortment, check_digit
 from facings.data.tables import read_recognition_table
@@ -147,7 +147,7 @@ def test_what_is_there_is_used_or_refused(made: Path, tmp_path: Path) -> None:
         synthesize(tmp_path / "set", small)
     record = tmp_path / "set" / "synthesize.json"
     sound = record.read_text()
-    record.write_text(sound.replace("facings.synthetic/3", "facings.synthetic/2"))
+    record.write_text(sound.replace(SCHEMA, "facings.synthetic/2"))
     with pytest.raises(ConfigError, match=r"drawn by another version of facings \(facings.synthetic/2, here"):
         synthesize(tmp_path / "set", small)
     record.write_text(sound)
