@@ -81,7 +81,11 @@ draw_slices(
 # %%
 pairs = confusions(run.frames, run.categories)
 pd.DataFrame(
-    [{"is": p.truth, "called": p.answer, "times": p.count, "of named": p.of, "siblings": p.siblings} for p in pairs[:8]]
+    [
+        {"is": p.truth, "called": p.answer, "times": p.count, "of named": p.of, "siblings": p.siblings}
+        for p in pairs[:8]
+    ],
+    columns=["is", "called", "times", "of named", "siblings"],
 )
 
 # %%

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from facings.benchmark.report import milliseconds, percent, share, whole
+from facings.benchmark.report import checkout_rows, milliseconds, percent, render, share, whole
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -96,3 +96,18 @@ def test_numbers_in_words() -> None:
     assert (share(0.12345), share(None), share(float("nan"))) == ("0.123", "–", "–")
     assert [milliseconds(value) for value in (0.1234, 12.34, 123.4)] == ["0.12", "12.3", "123"]
     assert (percent(0.1234), whole(12345.0)) == ("12.3\u202f%", "12\u202f345")
+
+
+@pytest.mark.parametrize(("suffixes", "levels"), [(["_hard"], 1), (["_easy", "_hard"], 3)])
+def test_a_single_level_of_clutter_does_not_stand_twice(suffixes: list[str], levels: int) -> None:
+    figures = {f"{name}{suffix}": 0.5 for name in ("cacc", "acd", "mccd", "mciou") for suffix in ("", *suffixes)}
+    cells = checkout_rows({"figures": figures, "intervals": {}})[0]["cells"]
+    assert len(cells) == levels and cells[0]["level"] == "all frames"
+
+
+def test_columns_that_nothing_fills_are_left_out(written) -> None:
+    _, content = written
+    assert "Mostly called" in Page(render(content, [])).text
+    rows = [{**row, "called": None, "ambiguous": 0} for row in content["products"]]
+    words = Page(render({**content, "products": rows}, [])).text
+    assert "Mostly called" not in words and "Ambiguous" not in words and "Share lost" in words

@@ -22,7 +22,8 @@ ADVICE: Mapping[str, str] = {
     "sibling": "Products of one category are not told apart: enroll more views of both, train with the hierarchical loss, or at a "
     "larger crop size.",
     "another product": "Taken for goods of another category: look at the crops, and at the gallery's views of the wrong answer.",
-    "rejected as unknown": "Enrolled, but not trusted: enroll views from the shop's own cameras, or choose a looser error rate.",
+    "rejected as unknown": "Enrolled, but not trusted: export the bundle with standard={false_accept: …}, which weighs the lead "
+    "over the next product too, enroll views from the shop's own cameras, or choose a looser error rate.",
     "ambiguous, in the list": "The list that was handed on holds the product: enroll more views, or let a person choose.",
     "ambiguous, not in the list": "The list that was handed on does not hold the product: enroll more views of it.",
     "doubled": "A second box on an object that has an answer: lower nms_iou, or use the one-to-one branch.",

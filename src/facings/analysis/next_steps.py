@@ -112,7 +112,8 @@ def steps_of_open_set(now: Mapping[str, float], asked: float, queries: int) -> l
         (
             "refused",
             "enrolled goods are not trusted",
-            "Enroll views from the shop's own cameras, or choose a looser error rate.",
+            "Export the bundle with a standard, if it has none; enroll views from the shop's own cameras, or choose a looser "
+            "error rate.",
         ),
         (
             "wrong",

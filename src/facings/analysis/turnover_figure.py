@@ -29,8 +29,9 @@ def draw_turnover(content: Mapping[str, Any]) -> Figure:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     protocol, seeds = content["protocol"], content["seeds"]
+    photos = "1 photo" if protocol["views"] == 1 else f"{protocol['views']} photos"
     figure.suptitle(
-        f"{content['data']}: {protocol['share']:.0%} of the goods replaced a day, {protocol['views']} photos each, "
+        f"{content['data']}: {protocol['share']:.0%} of the goods replaced a day, {photos} each, "
         f"mean of {len(seeds)} shops" + (" (one)" if len(seeds) == 1 else ""),
         x=0.01, ha="left", fontsize=TITLE, fontweight="bold",
     )  # fmt: skip
