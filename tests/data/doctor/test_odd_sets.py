@@ -49,6 +49,9 @@ ODD: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"images": [IMAGE | {"width": 10**9, "height": 10**9}], "annotations": [BOX | {"segmentation": [[5, 5, 25, 5, 25, 25]]}]},
         {"image-size-wrong"},
     ),
+    "a box drawn twice by hand": (
+        {"annotations": [BOX | {"bbox": [5, 5, 40, 40]}, BOX | {"id": 2, "bbox": [6, 4, 40, 40]}]}, {"box-duplicate"}
+    ),
     "no size": ({"images": [{"id": 1, "file_name": "a.png"}]}, {"image-size-wrong"}),
     "an outline beyond all pictures": ({"annotations": [BOX | {"segmentation": [[1e30, 1, 2, 3, 4, 5]]}]}, {"mask-malformed"}),
     "an outline cut off": ({"annotations": [BOX | {"segmentation": {"size": [48, 64], "counts": "T[i8`<`"}}]}, {"mask-malformed"}),

@@ -36,7 +36,9 @@ def check_appearance(entries: Sequence[Listed], pictures: Mapping[Path, Picture]
         elif float((picture.thumb < DARK).mean()) >= 0.95:
             findings.add("image-dark", f"mean gray value {picture.thumb.mean():.0f} of 255", **where)
         if picture.sharpness is not None and picture.sharpness < BLURRED:
-            detail = f"its sharpest edges rise by {picture.sharpness:.0%} of their contrast a pixel; in focus about 40 %"
+            detail = (
+                f"its sharpest edges rise by {picture.sharpness:.0%} of their contrast a pixel; in focus about 40 %"
+            )
             findings.add("image-blurred", detail, **where)
 
 

@@ -14,8 +14,8 @@ from facings.data.doctor.faults import Findings
 from facings.data.doctor.sources import RawSplit, key
 from facings.data.outlines import Segmentation, checked, to_rle
 
-# Two boxes of one category that overlap by so much are one object annotated twice; touching packs stay far below.
-DUPLICATE_IOU = 0.95
+# Two boxes of one category that overlap by so much are one object annotated twice; two packs, one behind the other, stay below 0.8.
+DUPLICATE_IOU = 0.85
 # A box may differ from its outline by so many pixels, and must overlap the outline's own box by so much.
 SLACK, FITTING_IOU = 2.0, 0.8
 CAPACITY = 1000
