@@ -35,7 +35,7 @@ def test_decisions_are_the_store_runtimes(program: list[str], lively_bundle: Pat
 
 def test_the_record_counts_identical_decisions(program: list[str], lively_bundle: Path, tmp_path: Path) -> None:
     found = compare_golden(program[:2], lively_bundle)
-    assert found.share == 1 and len(found.faults) == 2 and found.items >= 40
+    assert found.share == 1 and len(found.faults) == 2 and found.items >= 20
     strict = Path(shutil.copytree(lively_bundle, tmp_path / "strict"))
     edit(strict, "postprocess.json", standard={"false_accept": 0.05})
     reseal(strict)
