@@ -43,7 +43,7 @@ from facings.analysis.tide import tide
 from facings.commands.opened_run import newest, open_detector, project_home
 
 os.chdir(project_home())
-run = open_detector(newest(os.environ.get("FACINGS_RUN", RUN)))
+run = open_detector(newest(os.environ.get("FACINGS_RUN", RUN)), outlined=True)
 has_masks = "masks" in run.kinds
 predictions = run.predictions if has_masks else boxes_as_masks(run.predictions)
 Markdown(

@@ -242,3 +242,19 @@ def test_runs_that_hold_nothing_to_look_at(
     with pytest.raises(SystemExit):
         main(["analyze", f"run={run}", word])
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"detection": null}', "has no detector and takes each frame for one product"),
+        ("{}", "lacks 'detection'"),
+        ("{", "not JSON"),
+    ],
+)
+def test_a_benchmark_without_a_detector(run: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write_decisions(run, ("shelf.png", named("fuji")))
+    (run / "benchmark.json").write_text(text)
+    with pytest.raises(SystemExit):
+        main(["analyze", f"run={run}"])
+    assert message in capsys.readouterr().err

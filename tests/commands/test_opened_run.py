@@ -99,6 +99,11 @@ def test_a_detectors_run(run: Path) -> None:
     assert opened.read(7).shape == opened.read("shelf.png").shape == (40, 60, 3)
 
 
+def test_masks_want_outlines(run: Path) -> None:
+    with pytest.raises(ConfigError, match="has an outline"):
+        open_detector(run, outlined=True)
+
+
 def test_a_detectors_run_is_no_chain(run: Path) -> None:
     with pytest.raises(ConfigError, match="protocol=frames"):
         open_chain(run)

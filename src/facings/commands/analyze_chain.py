@@ -16,7 +16,7 @@ from facings.analysis.findings import findings_of_counts
 from facings.analysis.slices import laplacian_variance
 from facings.commands.analyzed import Analyzed, table_of
 from facings.data.coco import CocoImage, CocoTable
-from facings.errors import DataError
+from facings.errors import ConfigError, DataError
 from facings.files import atomic_write
 from facings.runtime.bundle import Bundle
 from facings.runtime.gallery import Gallery
@@ -40,8 +40,9 @@ def analyze_chain(
     `bundle`: tells which products are enrolled, and the category of each; where it is gone all are taken for enrolled, and the
     categories are those that the decisions name. `unknown`: product ids that say that nobody noted the product.
 
-    Raises DataError for decisions that are not of the table's pictures.
+    Raises DataError for decisions that are not of the table's pictures, and what `refuse_no_detector` and `catalogue` raise.
     """
+    refuse_no_detector(source)
     decisions = read_decisions(source / "decisions.jsonl")
     enrolled, categories = catalogue(bundle, decisions, table)
     frames = answered_frames(
@@ -93,6 +94,27 @@ def picture_values(frames: Sequence[AnsweredFrame]) -> dict[str, list[float]]:
         sharp.append(laplacian_variance(pixels))
         glare.append(glare_share(pixels))
     return {"sharpness of the picture": sharp, "burnt-out share of the picture": glare}
+
+
+def read_summary(source: Path) -> dict[str, Any]:
+    """The `benchmark.json` of a run. Raises DataError for other JSON."""
+    path = source / "benchmark.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise DataError(f"{path}: not JSON ({fault})") from fault
+    if not isinstance(content, dict) or "detection" not in content:
+        raise DataError(f"{path}: not what `facings benchmark` writes; it lacks 'detection'")
+    return content
+
+
+def refuse_no_detector(source: Path) -> None:
+    """Raise ConfigError for a benchmark whose bundle takes each frame for one product; one that did not come to say so passes."""
+    if (source / "benchmark.json").is_file() and read_summary(source)["detection"] is None:
+        raise ConfigError(
+            f"{source}: its bundle has no detector and takes each frame for one product, so no chain can be followed; analyze the "
+            "run that trained its embedder"
+        )
 
 
 def read_decisions(path: Path) -> list[tuple[str, Decision]]:

@@ -1,6 +1,5 @@
 """A finished run, opened for a notebook: what was asked, what was answered, what is true. Draws and judges nothing."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ from omegaconf import OmegaConf
 from facings.analysis.comparison import Kind, PicturePair, has_masks, pair_pictures
 from facings.analysis.confusions import AnsweredFrame
 from facings.benchmark.turnover_data import Embeddings, embed_rows
-from facings.commands.analyze_chain import answered_frames, catalogue, read_decisions
+from facings.commands.analyze_chain import answered_frames, catalogue, read_decisions, read_summary, refuse_no_detector
 from facings.commands.asked_pictures import asked_pictures, named_truth
 from facings.commands.inspect import read_predictions, read_run
 from facings.data.coco import CocoTable
@@ -84,11 +83,16 @@ class DetectorRun:
         return read_image(next(i.path for i in self.table.images if asked in (i.image_id, i.path.name)))
 
 
-def open_detector(folder: Path) -> DetectorRun:
-    """Raises ConfigError or DataError as `facings inspect` does."""
+def open_detector(folder: Path, *, outlined: bool = False) -> DetectorRun:
+    """Raises ConfigError or DataError as `facings inspect` does; `outlined`: also where no object has an outline."""
     config = read_run(folder)
     predictions = read_predictions(folder, None)
     table, agnostic = asked_pictures(OmegaConf.create(NOT_GIVEN), config, folder, predictions)
+    if outlined and not table.outlined:
+        raise ConfigError(
+            f"{folder}: no object of {table.source} has an outline, so there is nothing to hold masks against; give a run on a set "
+            "with segmentation (data/README.md)"
+        )
     if agnostic:
         predictions = [{**prediction, "category_id": 1} for prediction in predictions]
     return DetectorRun(folder, table, named_truth(table), predictions)
@@ -134,17 +138,14 @@ def open_benchmark(folder: Path) -> BenchmarkRun:
             f"{folder}: was asked about no frames, only about crops; give data.annotations to facings benchmark"
         )
     table, _ = asked_pictures(OmegaConf.create(NOT_GIVEN), config, folder, ())
-    try:
-        content = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise DataError(f"{folder / 'benchmark.json'}: not JSON ({fault})") from fault
-    return BenchmarkRun(folder, table, content, config)
+    return BenchmarkRun(folder, table, read_summary(folder), config)
 
 
 def open_chain(folder: Path) -> ChainRun:
     """Raises what `open_benchmark` does, ConfigError for a run whose bundle has no gallery, BundleError or GalleryError for a
     damaged bundle."""
     run, path = open_benchmark(folder), folder / "decisions.jsonl"
+    refuse_no_detector(folder)
     decisions = read_decisions(path)
     if not any(decision.gallery_version for _, decision in decisions):
         raise ConfigError(
