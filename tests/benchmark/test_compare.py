@@ -10,7 +10,9 @@ import yaml
 
 from facings.benchmark.rows import append_rows, read_rows, row, stamp
 from facings.commands.benchmark import run
+from facings.commands.benchmark_runs import read_run
 from facings.commands.cli import main
+from facings.commands.compare import common_cost
 from facings.errors import DataError
 from facings.files import sha256
 
@@ -258,3 +260,18 @@ def test_rows_of_runs_that_are_gone_are_left_out(
     names = [entry["name"] for entry in json.loads((tmp_path / "out" / "compare.json").read_text())["runs"]]
     assert names == ["tiny-1 (a)", "tiny-1 (b)"]
     assert capsys.readouterr().out.count("left out: ") == 2
+
+
+@pytest.mark.parametrize("disturbed", [True, False])
+def test_disturbed_times_are_not_compared(benchmark_run: Path, tmp_path: Path, disturbed: bool, capsys) -> None:
+    runs = [Path(shutil.copytree(benchmark_run, tmp_path / name)) for name in ("a", "b")]
+    for number, folder in enumerate(runs):
+        content = json.loads((folder / "benchmark.json").read_text())
+        content["latency"]["disturbed"] = disturbed and number == 1
+        (folder / "benchmark.json").write_text(json.dumps(content))
+    assert main(["compare", *map(str, runs), "--output", str(tmp_path / "out")]) == 0
+    notes = json.loads((tmp_path / "out" / "compare.json").read_text())["notes"]
+    assert any("disturbed the times of tiny-1 (b)" in note for note in notes) == disturbed
+    assert ("frame_ms_p50" in capsys.readouterr().out) != disturbed
+    opened = [read_run(folder) for folder in runs]
+    assert common_cost(opened) == ("bundle_mib" if disturbed else "frame_ms_p50")

@@ -68,5 +68,5 @@ def draw_pareto(points: Sequence[Point], *, cost: str, gain: str) -> Figure:
     axis.set_axisbelow(True)
     axis.grid(color=GRID)
     axis.tick_params(labelsize=SMALL)
-    axis.legend(loc="lower right", frameon=False, fontsize=SMALL)
+    axis.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.09), frameon=False, fontsize=SMALL)
     return figure

@@ -43,7 +43,8 @@ class Frames:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """`figures`: name → value; `intervals`: name → low, high; `machine`: in words."""
+    """`figures`: name → value; `intervals`: name → low, high; `machine`: in words; `disturbed`: other programs ran while it was
+    timed."""
 
     folder: Path
     name: str
@@ -53,6 +54,7 @@ class FinishedRun:
     machine: str
     commit: str
     frames: Frames
+    disturbed: bool = False
 
 
 def read_run(folder: Path) -> FinishedRun:
@@ -180,7 +182,9 @@ def of_benchmark(folder: Path, content: Mapping[str, Any], config: Mapping[str, 
     asked = Asked("frames", int(content.get("protocol_version", 1)), content["data"]["checksums"], settings)
     intervals = {name: pair for name, pair in intervals.items() if pair is not None}
     name = f"{content['bundle']['name']} ({folder.name})"
-    return FinishedRun(folder, name, asked, figures, intervals, content["machine"], content["commit"], frames)
+    machine, commit = content["machine"], content["commit"]
+    disturbed = bool((content["latency"] or {}).get("disturbed"))
+    return FinishedRun(folder, name, asked, figures, intervals, machine, commit, frames, disturbed)
 
 
 def _of_evaluate(folder: Path) -> FinishedRun:

@@ -135,16 +135,22 @@ def notes_of(runs: Sequence[FinishedRun], pictures: int) -> list[str]:
         )
     if len({run.machine for run in runs}) > 1:
         notes.append("the runs are of different machines or versions of libraries: their times are not compared")
+    if names := [run.name for run in runs if run.disturbed]:
+        notes.append(f"other programs disturbed the times of {', '.join(names)}: times are not compared")
     if any("dirty" in run.commit or run.commit == "unknown" for run in runs):
         notes.append("not every run is of a committed state of the code: it cannot be repeated from its commit alone")
     return notes
 
 
 def common_cost(runs: Sequence[FinishedRun]) -> str | None:
-    """What the plot is drawn over: time where all ran on one machine, else size; None where the runs tell neither."""
-    alike = len({run.machine for run in runs}) == 1
-    usable = [name for name in COSTS if alike or name not in TIMES]
+    """What the plot is drawn over: time where it can be compared, else size; None where the runs tell neither."""
+    usable = [name for name in COSTS if name not in TIMES or same_clock(runs)]
     return next((name for name in usable if all(name in run.figures for run in runs)), None)
+
+
+def same_clock(runs: Sequence[FinishedRun]) -> bool:
+    """Whether times can be held against each other: of one machine and versions of libraries, none disturbed."""
+    return len({run.machine for run in runs}) == 1 and not any(run.disturbed for run in runs)
 
 
 def points(runs: Sequence[FinishedRun], cost: str) -> list[Point]:
@@ -156,11 +162,10 @@ def points(runs: Sequence[FinishedRun], cost: str) -> list[Point]:
 
 
 def figures_table(runs: Sequence[FinishedRun]) -> Table:
-    """One column a run; times only where the machine is the same."""
+    """One column a run; times only where they can be compared."""
     made = Table("figure", *(run.name for run in runs), title="the runs")
-    alike = len({run.machine for run in runs}) == 1
     for name in SHOWN:
-        if not any(name in run.figures for run in runs) or (name in TIMES and not alike):
+        if not any(name in run.figures for run in runs) or (name in TIMES and not same_clock(runs)):
             continue
         made.add_row(name, *(_cell(run, name) for run in runs))
     return made
