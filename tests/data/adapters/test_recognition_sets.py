@@ -250,6 +250,16 @@ def test_recognition_csv_of_any_columns_and_separator(tmp_path: Path) -> None:
         recognition_csv.convert(source / "img", tmp_path / "out")
 
 
+def test_boxes_are_held_against_their_pictures(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    boxes = ("0 0 2 2", "-1.5 1 4 2", "9 9 2 2", "1e300 0 1e300 1", "0 0 4.5 4")
+    lines = "".join(f"a.jpg,{number},{box}\n" for number, box in enumerate(boxes))
+    (tmp_path / "list.csv").write_text(f"path,product_id,box\n{lines}")
+    report = recognition_csv.convert(tmp_path, tmp_path / "out")
+    assert report.fault_counts == {"box outside": 2, "box leaves its picture": 1}
+    assert [row.box for row in rows_of(tmp_path / "out")] == [(0, 0, 2, 2), (0, 1, 2.5, 2), (0, 0, 4.5, 4)]
+
+
 def test_properties_of_a_table_come_through(tmp_path: Path) -> None:
     for name in "ab":
         picture(tmp_path / f"{name}.jpg")

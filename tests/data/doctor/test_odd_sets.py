@@ -111,6 +111,24 @@ def test_a_table_of_odd_rows_is_refused_in_words(tmp_path: Path) -> None:
             open_dataset(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "row, kinds",
+    [
+        ("a.png,t,train,train,,1e300 0 1e300 5,", {"box-malformed"}),
+        ("a.png,t,train,train,,-5 -5 3 3,", {"box-outside"}),
+        ("../images/a\0.png,t,train,train,,,", {"image-missing"}),
+        (f"{'a' * 5000}.png,t,[/red],query,,,", {"image-missing"}),
+    ],
+)
+def test_odd_rows_are_told(row: str, kinds: set[str], tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.png").write_bytes(noise(1, 64, 48, format="PNG"))
+    (tmp_path / "set" / "recognition.csv").write_text(f"path,product_id,split,role,category,box,camera_id\n{row}\n")
+    words = ["set", "--data-dir", str(tmp_path), "--json", str(tmp_path / "a.json"), "--fix", str(tmp_path / "fixed")]
+    assert main(["data", "check", *words]) == 1
+    assert set(json.loads((tmp_path / "a.json").read_text())["kinds"]) == kinds
+
+
 def test_pictures_of_every_mode_are_read(tmp_path: Path) -> None:
     ramp = np.tile(np.linspace(20_000, 60_000, 64, dtype=np.uint16), (48, 1))
     Image.fromarray(ramp).save(tmp_path / "sixteen.png")
@@ -273,5 +291,9 @@ def test_what_authors_state_is_held_against_the_files(shared_data: Path) -> None
     grocery = examine(open_dataset(shared_data / "grocery_store"), pixels=False).findings
     said = {fault.detail for fault in grocery.of("count-not-stated")}
     assert said == {"val has 296 pictures; stated: 292", "43 coarse classes; stated: 42"}
+    # Of these the authors tell the sum of all splits alone.
+    assert not examine(open_dataset(shared_data / "grocery_store", "freiburg"), pixels=False).findings.counts[
+        "count-not-stated"
+    ]
     # Crops of frames are not the frames that the card counts.
     assert not examine(open_dataset(shared_data / "snack_shelves"), pixels=False).findings.counts["count-not-stated"]

@@ -11,12 +11,11 @@ from typing import Any
 from facings.data.adapters.base import Advance, Card, Report, silent
 from facings.data.adapters.image_folder import SPLITS
 from facings.data.adapters.layout import Check, opened, yes_or_no_columns
-from facings.data.adapters.recognition_writer import TABLE, RecognitionSet
+from facings.data.adapters.recognition_writer import TABLE, Box, RecognitionSet
 from facings.data.tables import COLUMNS, Role
 from facings.errors import ConfigError, DataError
 from facings.strict_json import shown
 
-Box = tuple[float, float, float, float]
 CARD = Card(
     name="recognition_csv",
     title="your own table of pictures",

@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import Self
 
 from facings.data.adapters.base import Advance, Report, readable
+from facings.data.adapters.coco_writer import BORDER
 from facings.data.adapters.layout import Check, Pictures, allowed, leaves
 from facings.data.tables import RecognitionRow, RecognitionTable, Role, write_recognition_table
 from facings.files import is_file
 
 TABLE = "recognition.csv"
+Box = tuple[float, float, float, float]
 
 
 class RecognitionSet:
@@ -22,12 +24,14 @@ class RecognitionSet:
 
     `root`: the folder that the names given to `add` start at; `check`: as of `Pictures`. What is listed in the report: pictures
     that are missing, empty or unreadable (left out), rows given twice (left out), one picture as two products or in two splits
-    (kept: a person must judge), products with two categories (the first is kept, since a product has one).
+    (kept: a person must judge), products with two categories (the first is kept, since a product has one), boxes outside of their
+    picture (left out) and those that leave it (clipped).
     """
 
     def __init__(self, root: Path, output: Path, report: Report, *, advance: Advance, check: Check = "tail") -> None:
         self.pictures = Pictures(root.resolve(), check)
         self._states: dict[str, str] = {}
+        self._sizes: dict[str, tuple[int, int] | None] = {}
         self.root, self.output, self.report, self.advance = root.resolve(), output.resolve(), report, advance
         # Relative, so that a data folder may be moved as a whole.
         self._way = Path(os.path.relpath(self.root, self.output))
@@ -44,7 +48,7 @@ class RecognitionSet:
         role: Role,
         *,
         category: tuple[str, ...] = (),
-        box: tuple[float, float, float, float] | None = None,
+        box: Box | None = None,
         camera_id: str = "",
         attributes: Mapping[str, bool] | None = None,
         where: str,
@@ -68,6 +72,10 @@ class RecognitionSet:
             said = words.get(wrong, f"is an {wrong}")
             self.report.fault(wrong.partition(" (")[0], f"{where}: {name} {said}; left out")
             return False
+        if box is not None:
+            box = self._inside(box, name, where)
+            if box is None:
+                return False
         entry = (name, box, product_id, split)
         if entry in self._kept:
             self.report.fault("row twice", f"{where}: {name} as {product_id} was there before; left out")
@@ -96,9 +104,28 @@ class RecognitionSet:
                 self._states[name] = "missing picture" if allowed(path) else "unreadable picture (permission denied)"
             elif path.stat().st_size == 0:
                 self._states[name] = "empty file"
+            elif self.pictures.check == "none":
+                self._states[name] = ""
             else:
-                self._states[name] = "" if self.pictures.check == "none" else self.pictures.size(name)[1]
+                self._sizes[name], self._states[name] = self.pictures.size(name)
         return self._states[name]
+
+    def _inside(self, box: Box, name: str, where: str) -> Box | None:
+        """The box cut to its picture, where that was opened; None with a fault for one that lies outside."""
+        size = self._sizes.get(name)
+        if size is None:
+            return box
+        x, y, width, height = box
+        left, top = max(x, 0.0), max(y, 0.0)
+        right, bottom = min(x + width, float(size[0])), min(y + height, float(size[1]))
+        shown = f"({x:g}, {y:g}, {width:g}, {height:g}) in {name} of {size[0]} x {size[1]}"
+        if right <= left or bottom <= top:
+            self.report.fault("box outside", f"{where}: {shown}; left out")
+            return None
+        if max(left - x, top - y, x + width - right, y + height - bottom) <= BORDER:
+            return box
+        self.report.fault("box leaves its picture", f"{where}: {shown}; clipped")
+        return left, top, right - left, bottom - top
 
     def __enter__(self) -> Self:
         return self

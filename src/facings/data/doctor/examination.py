@@ -125,7 +125,9 @@ def _check_stated_counts(dataset: Dataset, statistics: Mapping[str, Any], findin
         return
     # The card's words are of frames where a set holds frames: crops of them in a table are another number.
     kind = "objects" if dataset.card.task == "detection" or dataset.splits else None
-    read = {int(text) for text in re.findall(r"\d+", dataset.card.images.replace(",", ""))}
+    # Numbers by split have strokes between; "about 5,000" and the like are of the whole.
+    stated = " ".join(re.findall(r"\d+(?: / \d+)+", dataset.card.images.replace(",", "")))
+    read = {int(text) for text in re.findall(r"\d+", stated)}
     for name, part in statistics.items():
         if kind is not None and name != kind:
             continue

@@ -290,12 +290,9 @@ def _mended_rows(
             kind = "leak-identical"
         elif (row.path, row.box, row.split, row.role, row.product_id) in seen:
             kind = "row-repeated"
-        elif (
-            picture is not None
-            and row.box
-            and box_fault(list(row.box), picture.shown)[0] in ("box-no-area", "box-outside")
-        ):
-            kind = "box-outside"
+        elif picture is not None and row.box:
+            fault, _ = box_fault(list(row.box), picture.shown)
+            kind = fault if fault in ("box-malformed", "box-no-area", "box-outside") else ""
         if kind:
             log.note(kind, f"{row.split}: row of {row.path.name} ({row.product_id}) dropped")
             log.dropped.setdefault(row.split, []).append(row.path.name)

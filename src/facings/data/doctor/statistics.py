@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facings.data.doctor.classes import category_counts
-from facings.data.doctor.geometry import box_fault, extent_of
+from facings.data.doctor.geometry import LARGEST, box_fault, extent_of
 from facings.data.doctor.pictures import Picture
 from facings.data.doctor.sources import RawSplit, key
 from facings.data.outlines import checked, mask_area
@@ -77,7 +77,8 @@ def table_statistics(
         read = [p for path in dict.fromkeys(r.path for r in rows) if (p := pictures.get(path)) and p.state == "read"]
         sides = np.array([picture.shown for picture in read], np.float64).reshape(-1, 2)
         sizes = Counter(f"{wide} x {high}" for wide, high in (picture.shown for picture in read))
-        crops = np.array([row.box[2:] for row in rows if row.box is not None], np.float64).reshape(-1, 2)
+        boxes = [row.box for row in rows if row.box is not None and max(map(abs, row.box)) < LARGEST]
+        crops = np.array([box[2:] for box in boxes], np.float64).reshape(-1, 2)
         side = np.sqrt(crops[:, 0] * crops[:, 1])
         found[split] = {
             "images": len({row.path for row in rows}),
