@@ -230,3 +230,11 @@ def test_the_script_fetches_and_explains(shop: Shop, tmp_path: Path, capsys: pyt
     assert "CC BY-SA" in capsys.readouterr().out
     assert module.main(["--how", "fruits361"]) == 2
     assert "no known set" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert program().main([shop.url, str(tmp_path / "file" / "set")]) == 2
+    assert "fetch_dataset: " in capsys.readouterr().err
