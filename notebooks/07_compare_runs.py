@@ -38,7 +38,7 @@ from facings.analysis.error_sheets import draw_judged
 from facings.analysis.next_steps import steps_as_markdown, steps_of_verdicts
 from facings.analysis.pareto_figure import draw_pareto
 from facings.benchmark.verdict import verdicts
-from facings.commands.compare import COSTS, SHOWN, common_cost, notes_of, points
+from facings.commands.compare import COSTS, SHOWN, TIMES, common_cost, notes_of, points, same_clock
 from facings.commands.opened_run import open_detector, project_home
 from facings.commands.opened_sides import most_changed, open_sides
 
@@ -54,10 +54,11 @@ Markdown(
 
 # %% [markdown]
 # ## The figures side by side
-# Each run's own. Not yet a comparison.
+# Each run's own. Not yet a comparison. Times stand here only where machine, libraries and quiet were the same.
 
 # %%
-pd.DataFrame({run.name: {name: run.figures[name] for name in SHOWN if name in run.figures} for run in runs}).round(4)
+shown = [name for name in SHOWN if name not in TIMES or same_clock(runs)]
+pd.DataFrame({run.name: {name: run.figures[name] for name in shown if name in run.figures} for run in runs}).round(4)
 
 # %% [markdown]
 # ## The verdict
@@ -80,7 +81,8 @@ draw_pareto(points(runs, cost), cost=COSTS[cost], gain="detection AP50") if cost
 
 # %% [markdown]
 # ## Where they differ most
-# The same pictures, as the first and the second answered them, by the change of F1. This is what the difference is made of.
+# The same pictures, as the first and the second answered them, by the change of the boxes' F1. Where the boxes are the same it is the
+# names that differ: open both runs in 04_recognition_errors.
 
 # %%
 pairs = most_changed(opened, 2)
@@ -88,7 +90,7 @@ names = [str(category["name"]) for category in opened.truth.coco["categories"]]
 reader = open_detector(runs[0].folder)
 draw_judged(
     [judge(pair, score=opened.score) for both in pairs for pair in both], reader.read, names,
-    f"Where they differ most, at score {opened.score:.2g}"
+    f"Where their boxes differ most, at score {opened.score:.2g}" if pairs else "Their boxes differ in no picture"
 )  # fmt: skip
 
 # %% [markdown]

@@ -10,6 +10,7 @@ import pytest
 from facings.analysis.cost_figures import draw_differences, draw_frame_cost, draw_networks, draw_stages
 from facings.analysis.curve_figures import png
 from facings.analysis.mask_agreement import MaskAgreement
+from facings.analysis.pareto_figure import Point, draw_pareto
 from facings.analysis.spread_figures import draw_agreement, draw_dataset
 from facings.benchmark import frame_times
 from facings.benchmark.frame_times import cost_of_a_product
@@ -82,3 +83,9 @@ def test_a_short_turnover_has_its_days_and_refuses_quietly_what_is_too_little() 
     found = short_turnover(synthetic_families(families=6), name="made up", false_accept=0.1, days=2, seeds=1)
     assert found is not None and len(found["days"]["false_accept"]) == 3 and found["protocol"]["views"] == 4
     assert short_turnover(synthetic_families(families=1), name="x", false_accept=0.1, days=2, seeds=1) is None
+
+
+def test_names_of_runs_in_one_place_stand_above_each_other() -> None:
+    points = [Point("a", 75.2, 0.984, 0.978, 0.993), Point("b", 75.1, 0.984, 0.978, 0.993), Point("c", 40, 0.981)]
+    texts = draw_pareto(points, cost="MiB", gain="AP50").axes[0].texts
+    assert [(text.get_text(), text.get_position()[1]) for text in texts] == [("a", 6), ("b", 20), ("c", 6)]

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 # Told apart also by colour-blind eyes (Okabe, Ito: "Color Universal Design", 2008).
 FRONT, BEATEN, INK, GRID = "#0072b2", "#8c8c8c", "#222222", "#e8e8e8"
 TITLE, TEXT, SMALL = 14, 11.5, 10.5
+NEAR = 0.05
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ def draw_pareto(points: Sequence[Point], *, cost: str, gain: str) -> Figure:
         if point.low is not None and point.high is not None:
             axis.plot([point.cost] * 2, [point.low, point.high], color=colour, linewidth=1.4, alpha=0.7)
         axis.plot(point.cost, point.gain, "o", color=colour, markersize=8)
+        above = 6 + 14 * sum(_near(point, other, points) for other in points[:place])
         axis.annotate(
-            point.name, (point.cost, point.gain), (7, 6), textcoords="offset points", fontsize=SMALL, color=INK
+            point.name, (point.cost, point.gain), (7, above), textcoords="offset points", fontsize=SMALL, color=INK
         )
     costs = np.array([point.cost for point in points])
     axis.set_xlim(0, float(costs.max()) * 1.35 or 1.0)
@@ -70,3 +72,10 @@ def draw_pareto(points: Sequence[Point], *, cost: str, gain: str) -> Figure:
     axis.tick_params(labelsize=SMALL)
     axis.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.09), frameon=False, fontsize=SMALL)
     return figure
+
+
+def _near(first: Point, second: Point, points: Sequence[Point]) -> bool:
+    """Whether their names would lie on each other: both within a twentieth of what the figure shows."""
+    ends = [end for p in points for end in (p.gain, p.low, p.high) if end is not None]
+    cost, gain = max(p.cost for p in points), max(ends) - min(ends)
+    return abs(first.cost - second.cost) <= NEAR * cost and abs(first.gain - second.gain) <= NEAR * gain

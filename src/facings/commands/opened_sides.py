@@ -80,11 +80,13 @@ def without_unsure(side: Side, score: float) -> Side:
 
 
 def most_changed(opened: OpenedSides, most: int) -> list[tuple[PicturePair, PicturePair]]:
-    """Pictures whose F1 differs most between the first two sides, each as the first and the second answered it, named so."""
+    """Pictures whose F1 of boxes differs most between the first two sides, each as the first and the second answered it, named so;
+    those in which it is the same are left out."""
     first, second = (
         [replace(pair, name=f"{pair.name}: {side.name}") for pair in pair_pictures(opened.truth.coco, side.predictions)]
         for side in opened.sides[:2]
     )
     both = list(zip(first, second, strict=True))
     change = [abs(judge(a, score=opened.score).f1 - judge(b, score=opened.score).f1) for a, b in both]
-    return [both[place] for place in sorted(range(len(both)), key=lambda place: (-change[place], place))[:most]]
+    ranked = sorted(range(len(both)), key=lambda place: (-change[place], place))
+    return [both[place] for place in ranked[:most] if change[place] > 0]
