@@ -86,7 +86,7 @@ def _bars(axis: Axes, histogram: Mapping[str, Any]) -> None:
     if not histogram:
         return
     low, high = histogram["low"], histogram["high"]
-    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     edges = np.linspace(low, high, len(histogram["counts"]) + 1)
     if high - low <= 1.001:
         # numpy spreads a single value over a width of 1, which would read as fractions of a photo.
@@ -110,7 +110,7 @@ def _classes(axis: Axes, counts: Mapping[str, int]) -> None:
         axis.bar(range(len(ranked)), values, 0.6, color=COLOURS[2])
         # One class alone is no wall of colour.
         axis.set_xlim(-0.5, max(3, len(ranked)) - 0.5)
-        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         names = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name, _ in ranked]
         axis.set_xticks(range(len(ranked)), names, rotation=20 if len(ranked) > 4 else 0, fontsize=SMALL)
         return
