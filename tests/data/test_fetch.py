@@ -172,7 +172,12 @@ def test_archives_are_unpacked_and_none_leaves_its_folder(tmp_path: Path) -> Non
         archive.writestr("../escaped.txt", "a")
     with tarfile.open(tmp_path / "bad.tar", "w") as tar:
         tar.add(tmp_path / "a.txt", "../escaped.txt")
-    for name in ("bad.zip", "bad.tar", "a.txt"):
+    locked = bytearray((tmp_path / "good.zip").read_bytes())
+    # The bit that says "encrypted", in the member's own header and in the list at the end.
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        locked[locked.index(header) + flags] |= 1
+    (tmp_path / "locked.zip").write_bytes(locked)
+    for name in ("bad.zip", "bad.tar", "a.txt", "locked.zip"):
         with pytest.raises(DataError, match=name):
             unpack(tmp_path / name, tmp_path / "out")
     assert not (tmp_path / "escaped.txt").exists()

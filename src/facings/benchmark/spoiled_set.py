@@ -122,6 +122,11 @@ def _added(box: Any, **fields: Any) -> Callable[[Spoiled], None]:
     return plant
 
 
+def _elsewhere(spoiled: Spoiled) -> None:
+    record, _ = spoiled.source("train", 6)
+    record["file_name"] = f"../train/{record['file_name']}"
+
+
 def _unknown_picture(spoiled: Spoiled) -> None:
     spoiled.add_object(49_999, [5, 5, 20, 20])
 
@@ -307,6 +312,8 @@ PLANTS: dict[str, Callable[[Spoiled], None]] = {
     "annotation-id-repeated": _annotation_id_repeated,
     "category-id-repeated": _category_id_repeated,
     "id-not-whole": _change(id=-4),
+    "image-elsewhere": _elsewhere,
+    "image-blurred": _picture(lambda: noise(10, 320, 240), 320, 240),
     "image-unknown": _unknown_picture,
     "category-unknown": _unknown_category,
     "category-name-twice": _both_categories(lambda s: s.number(), lambda s: f" {s.train['categories'][0]['name']} ".upper()),

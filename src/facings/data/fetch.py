@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -185,5 +186,6 @@ def unpack(archive: Path, folder: Path) -> None:
                 opened_tar.extractall(folder, filter="data")
         else:
             raise DataError(f"{archive}: neither a zip nor a tar archive")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as fault:
+    # zipfile's own words for a password are a RuntimeError, for a kind of compression a NotImplementedError, which is one.
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as fault:
         raise DataError(f"{archive}: could not be unpacked ({fault})") from fault
