@@ -203,6 +203,10 @@ def test_a_round_lid_touches_its_front(kind: str) -> None:
     top = 40.0 - 0.98 * pack.size[1]
     assert lid.points[:, 1].max() == pytest.approx(top, abs=0.01)
     assert lid.points[:, 1].min() < top - 0.3
+    # The wall reaches from the front's edge to where the lid is widest: nothing is seen between them.
+    assert wall.points[:2, 1] == pytest.approx([top, top], abs=0.01)
+    assert wall.points[2:, 1] == pytest.approx((lid.points[:, 1].max() + lid.points[:, 1].min()) / 2)
+    assert sorted(wall.points[2:, 0]) == pytest.approx([lid.points[:, 0].min(), lid.points[:, 0].max()])
     reach = (lid.points[:, 0].max() - lid.points[:, 0].min()) / pack.size[0]
     assert reach == pytest.approx(LID[kind])
     below = np.array([50.0, 90.0, -80.0])
