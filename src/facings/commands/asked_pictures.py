@@ -8,8 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from facings.commands.inspect import _tested_in_part as tested_in_part
-from facings.commands.inspect import asked_table
+from facings.commands.inspect import asked_table, tested_in_part
 from facings.data.coco import CocoTable
 from facings.errors import ConfigError
 

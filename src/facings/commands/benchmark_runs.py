@@ -189,8 +189,8 @@ def of_benchmark(folder: Path, content: Mapping[str, Any], config: Mapping[str, 
 
 def _of_evaluate(folder: Path) -> FinishedRun:
     # Imported late: a checkpoint's own data are named inside it, and reading it wants torch.
-    from facings.commands.inspect import _recorded as recorded
     from facings.commands.inspect import read_run as read_config
+    from facings.commands.inspect import recorded
 
     config, environment = read_config(folder), _json(folder / "environment.json")
     sources = recorded(config)

@@ -50,7 +50,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
         table.labels,
         judged_by=str(cfg.judged_by),  # type: ignore[arg-type]
         pictures=int(cfg.pictures),
-        only_predicted=_tested_in_part(config),
+        only_predicted=tested_in_part(config),
     )
     console = Console()
     for part in tables(inspection):
@@ -97,7 +97,7 @@ def read_predictions(folder: Path, given: str | None) -> list[dict[str, Any]]:
 
 def find_source(cfg: DictConfig, config: Mapping[str, Any], folder: Path) -> Source:
     """The user's annotations and images, or those of the run. Raises ConfigError where they are not to be found."""
-    source = next(iter(_recorded(config)), None)
+    source = next(iter(recorded(config)), None)
     agnostic = bool(source.class_agnostic if source and cfg.class_agnostic is None else cfg.class_agnostic)
     if cfg.annotations:
         return Source(str(cfg.annotations), str(cfg.images), agnostic)
@@ -115,7 +115,7 @@ def asked_table(cfg: DictConfig, config: Mapping[str, Any], folder: Path) -> tup
     """The pictures of `find_source`, those of all files where a run was tested on several, numbered as its test numbered them; and
     whether boxes are judged without their class. Raises as `find_source` and `read_coco`."""
     first = find_source(cfg, config, folder)
-    sources = [first] if cfg.annotations else _recorded(config)
+    sources = [first] if cfg.annotations else recorded(config)
     tables = [read_coco(s.annotations, s.images, class_agnostic=first.class_agnostic) for s in sources]
     return joined(tables), first.class_agnostic
 
@@ -135,7 +135,7 @@ def tables(inspection: Inspection) -> list[Table]:
     return [figures, worst]
 
 
-def _recorded(config: Mapping[str, Any]) -> list[Source]:
+def recorded(config: Mapping[str, Any]) -> list[Source]:
     """What the configuration of a training, an evaluation or a benchmark says that it was tested on."""
     if config.get("annotations"):
         return [Source(str(config["annotations"]), str(config["images"]), bool(config.get("class_agnostic")))]
@@ -150,7 +150,7 @@ def _recorded(config: Mapping[str, Any]) -> list[Source]:
     return [Source(str(p["annotations"]), str(p["images"]), agnostic) for p in parts if p.get("annotations")]
 
 
-def _tested_in_part(config: Mapping[str, Any]) -> bool:
+def tested_in_part(config: Mapping[str, Any]) -> bool:
     """Whether only some batches were asked about, as under debug=fast; one batch is the integer 1, all are 1.0."""
     limit = (config.get("trainer") or {}).get("limit_test_batches")
     return limit is not None and not (isinstance(limit, float) and limit == 1.0)
