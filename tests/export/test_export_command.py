@@ -1,6 +1,7 @@
 """From checkpoints to a bundle: what is in it, what it refuses, and that it says what torch says."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,12 @@ def test_bundle_is_as_the_contract_says(tiny_shop: TinyShop) -> None:
     assert report["latency"]["stages"]["total"]["p50"] > 0 and report["latency"]["peak_mib"] > 0
     assert not [p for p in bundle.rglob("*") if p.suffix in (".pkl", ".ckpt", ".pth")]
     card = (bundle / "MODEL_CARD.md").read_text()
-    assert "## Limits" in card and "synthetic scenes" in card
+    assert "## Limits" in card and "synthetic scenes" in card and "Not for commercial use" not in card
+    assert f"`facings verify {bundle.name}`" in card and re.search(r"\n\d+ threads?, on ", card)
+    assert "| boxes: neighbour gap, in object sizes | " in card and "| level of the category tree | 1 of " in card
+    slices = {role: part["slices"] for role, part in report["training"].items()}
+    assert {row["by"] for row in slices["detector"]} >= {"boxes: objects a picture", "boxes: object size, pixels"}
+    assert all(row["objects"] >= 0 and (row.get("r1") is None or 0 <= row["r1"] <= 1) for row in slices["embedder"])
     assert {"detector", "embedder"} == set(yaml.safe_load((bundle / "train_config.yaml").read_text()))
     assert json.loads((bundle / "LICENCES.json").read_text())["data"]
 

@@ -27,6 +27,7 @@ Rows = list[dict[str, Any]]
 KINDS: dict[IouType, str] = {"bbox": "boxes", "segm": "masks"}
 # Frames of more goods than COCO's headline counts must not lose them here.
 MOST = 1000
+FILE = "details.json"
 
 
 def detection_details(
@@ -84,7 +85,7 @@ def seam_figures(table: CocoTable, predictions: Predictions, tiling: Tiling, lea
 
 def write_details(folder: Path, tables: Mapping[str, Any]) -> Path:
     """Write `details.json`; figures without a value are null."""
-    path = folder / "details.json"
+    path = folder / FILE
     atomic_write(path, json.dumps(_plain(tables), indent=1, ensure_ascii=False) + "\n")
     return path
 

@@ -20,6 +20,7 @@ from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
 from facings.commands.first_gallery import Enrolment, make_gallery, read_enrolment, read_products
 from facings.commands.quantization import add_siblings, check_quantization, quantization_report, wants_siblings
+from facings.commands.run_slices import run_slices
 from facings.data.taxonomy import taxonomy_content
 from facings.errors import BundleError, CheckpointError, ConfigError, DataError
 from facings.export.bundle import manifest_of, seal, shrink, write_golden, write_graphs, write_json
@@ -327,6 +328,7 @@ def _write_papers(
             "model": str(part.config["model"].get("backbone")),
             "checkpoint_sha256": sha256(part.checkpoint),
             "figures": part.figures,
+            "slices": run_slices(part.checkpoint.parent.parent),
         }
         for role, part in trained.items()
     }

@@ -17,6 +17,7 @@ from torch import nn
 
 from facings.benchmark.record import write_result
 from facings.commands.application import relaunchable, run_folder
+from facings.commands.detection_details import detection_details, write_details
 from facings.commands.environment import command_line, write_environment
 from facings.commands.headlines import figures_json, training_claim
 from facings.commands.inspection import TrainingBatchesSheet, write_inspection
@@ -279,13 +280,16 @@ def _final_figures(cfg: DictConfig, trainer: pl.Trainer, task: pl.LightningModul
 
 
 def _save_predictions(task: pl.LightningModule, data: Any, folder: Path, *, partial: bool) -> None:
-    """A detector's predictions of the test split, and what of them is worth a look; an embedder's retrieval in detail."""
+    """A detector's predictions of the test split, its accuracy by slice, and what is worth a look; an embedder's retrieval in
+    detail."""
     if isinstance(task, ReidTask) and task.report is not None:
         write_retrieval(folder, task.report, data.products)
     predictions = getattr(task, "predictions", None)
     if predictions is None:
         return
     atomic_write(folder / "predictions" / "test.json", json.dumps(predictions))
+    if predictions and not partial:
+        write_details(folder, detection_details(data.test_table, predictions, data.tiling)[1])
     if predictions:
         # Under debug=fast only a part of the split was looked at.
         write_inspection(folder, data.test_table, predictions, data.labels, only_predicted=partial)

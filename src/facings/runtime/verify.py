@@ -64,6 +64,7 @@ def verify(
     checks = [Check("checksums, schema, operators", True, f"{bundle.name}: {operators}")]
     if said := state(bundle.path, checked=require_key is not None):
         checks.append(Check("signature", True, said))
+    checks += _licence(bundle)
     try:
         if (gallery_folder(bundle.path) / "CURRENT").is_file():
             checks.append(_history(gallery_folder(bundle.path)))
@@ -249,6 +250,21 @@ def decision_agreement(first: Decision, second: Decision) -> tuple[int, int]:
         overlaps[row, :] = overlaps[:, column] = 0.0
         agreeing += 1
     return agreeing, items
+
+
+def _licence(bundle: Bundle) -> list[Check]:
+    """Names the data that the bundle must not be sold for; nothing where none forbids it."""
+    entry = bundle.manifest["files"].get("licences")
+    if entry is None:
+        return []
+    path = bundle.path / entry["file"]
+    try:
+        names = read_json(path, "facings.licences", 1).get("non_commercial", [])
+    except BundleError as fault:
+        return [Check("licence", False, str(fault))]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return [Check("licence", False, f"{path}: non_commercial is {shown(names)}; expected a list of names")]
+    return [Check("licence", True, f"not for commercial use: {', '.join(names)}")] if names else []
 
 
 def _history(folder: Path) -> Check:
