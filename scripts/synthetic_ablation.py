@@ -1,6 +1,6 @@
 """Which ingredient of the drawn shelves brings what on real ones: a short `detection/synthetic_to_real`, less one thing each.
 
-    python scripts/synthetic_ablation.py --data-dir DATA --result synth-ablation     # over an hour on one core
+    python scripts/synthetic_ablation.py --data-dir DATA --result synth-ablation     # an hour on one core
     python scripts/synthetic_ablation.py --data-dir DATA --only no_clutter flat      # two of them, and the whole recipe
 
 DATA holds snack_shelves, all of whose frames are the test. Every variant draws its own scenes (kept in --scenes) and trains as
