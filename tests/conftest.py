@@ -1,8 +1,10 @@
 """Fixtures that every room uses: tiny pictures and tables, made fresh."""
 
+import importlib.util
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from facings.commands.train import run as train
 from facings.data.synthetic.dataset import Parameters, synthesize
 from facings.files import sha256
 
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -29,6 +32,15 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("real pictures are not beside this checkout (shared/data)")
     return SHARED
+
+
+def load_script(name: str) -> ModuleType:
+    """`scripts/NAME.py` as a module; its `main` is not run."""
+    spec = importlib.util.spec_from_file_location(f"{name}_script", SCRIPTS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def colour_picture(colour: tuple[int, int, int], rng: np.random.Generator, size: int = 48) -> NDArray[np.uint8]:

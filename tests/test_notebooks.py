@@ -1,6 +1,5 @@
 """The notebooks: pairs that agree, nothing in them that belongs to a machine, and pages that run to their end."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from facings.commands.benchmark import run as benchmark
 from facings.commands.composition import compose_verb
-from tests.conftest import TinyShop
+from tests.conftest import TinyShop, load_script
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -26,11 +25,7 @@ ABSOLUTE = re.compile(r"""(?<![\w.:/*-])(/(?:home|Users|root|work|tmp|mnt|opt|us
 
 @pytest.fixture(scope="module")
 def notebooks() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("notebooks", ROOT / "scripts" / "notebooks.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("notebooks")
 
 
 def test_all_are_there() -> None:

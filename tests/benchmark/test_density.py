@@ -2,7 +2,6 @@
 
 import argparse
 import doctest
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,17 +13,12 @@ from facings.benchmark import density
 from facings.benchmark.density import Density, density_of
 from facings.errors import ConfigError
 from facings.metrics.detection import coco_metrics
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import load_script
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("density_script", ROOT / "scripts" / "density.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("density")
 
 
 def crowded(rng: np.random.Generator, frames: int, objects: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -1,7 +1,6 @@
 """The study: variants that differ in what they say, the front against brute force, the figure's labels, the script, the page."""
 
 import doctest
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +38,7 @@ from facings.benchmark.study_figure import draw_study, text_box
 from facings.benchmark.turns import median_of
 from facings.commands.composition import compose_verb
 from facings.errors import ConfigError
+from tests.conftest import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 Metrics = dict[str, dict[str, Any]]
@@ -46,11 +46,7 @@ Metrics = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("detector_study_script", ROOT / "scripts" / "detector_study.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("detector_study")
 
 
 def some_metrics(seed: int) -> Metrics:

@@ -1,7 +1,6 @@
 """Embedder cost: the points, the table and the figure of a record, the script on a tiny run, what it refuses."""
 
 import doctest
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -38,7 +37,7 @@ from facings.commands.train import run as train
 from facings.errors import ConfigError, DataError
 from facings.models.backbones import OFFLINE_WEIGHTS
 from facings.runtime.session import Session
-from tests.conftest import TINY_EMBEDDER
+from tests.conftest import TINY_EMBEDDER, load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = "reid/quickstart"
@@ -47,11 +46,7 @@ Metrics = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("embedder_cost_script", ROOT / "scripts" / "embedder_cost.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("embedder_cost")
 
 
 @pytest.fixture(scope="module")

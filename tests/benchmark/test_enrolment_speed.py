@@ -1,6 +1,5 @@
 """The script that times enrolment: small galleries, really made, enrolled into, committed and searched."""
 
-import importlib.util
 import io
 import json
 from pathlib import Path
@@ -13,18 +12,14 @@ from PIL import Image
 from facings.analysis.curve_figures import png
 from facings.analysis.enrolment_figure import draw_enrolment
 from facings.benchmark.enrolment_speed import SpeedPoint, all_figures, headline
+from tests.conftest import load_script
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--dimension", "16", "--repeats", "2", "--crop", "80"]
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("enrolment_speed_script", ROOT / "scripts" / "enrolment_speed.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("enrolment_speed")
 
 
 def points() -> list[SpeedPoint]:

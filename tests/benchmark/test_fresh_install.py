@@ -1,6 +1,5 @@
 """The base package alone: what it may not bring, and (slow) that it runs a bundle in an environment of its own."""
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,18 +9,14 @@ import pytest
 
 from facings.benchmark.fresh_install import METRICS, Install, build_wheel, called, install, measure
 from facings.errors import BundleError, ConfigError
-from tests.conftest import TinyShop
+from tests.conftest import TinyShop, load_script
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bundle_install", ROOT / "scripts" / "bundle_install.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("bundle_install")
 
 
 def test_an_environment_with_trainings_packages_is_refused(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Graphs beside each other: arithmetic against torch's own count, times, what is refused, and the script around it."""
 
 import doctest
-import importlib.util
 import json
 import warnings
 from pathlib import Path
@@ -19,17 +18,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from facings.benchmark import graph_latency
 from facings.benchmark.graph_latency import Comparison, GraphTimes, compare_graphs, multiply_adds, ratio
 from facings.errors import ConfigError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import load_script
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("graph_latency_script", ROOT / "scripts" / "graph_latency.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("graph_latency")
 
 
 class Mixed(nn.Module):

@@ -1,24 +1,17 @@
 """The comparison with pycocotools, in small."""
 
-import importlib.util
 import math
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from facings.benchmark.metric_speed import MetricComparison, checksum, compare, crowded_scene
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "metric_speed.py"
+from tests.conftest import load_script
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("metric_speed", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("metric_speed")
 
 
 def test_both_agree_and_ours_is_faster() -> None:

@@ -1,6 +1,5 @@
 """The measurement of exact retrieval, in small: a real process, real files, and a wrong answer is noticed."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -10,18 +9,14 @@ import pytest
 from facings.benchmark.claims import claim_of
 from facings.benchmark.retrieval_scale import METRICS, Scale, differences, make_vectors, measure
 from facings.errors import ConfigError
+from tests.conftest import load_script
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "retrieval_scale.py"
 SMALL = Scale(queries=60, views=900, dimension=16, products=40, depth=12)
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("retrieval_scale", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("retrieval_scale")
 
 
 def test_a_process_ranks_and_brute_force_agrees(tmp_path: Path) -> None:

@@ -1,15 +1,11 @@
 """The time of synthetic scenes, in small."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from facings.benchmark.claims import claim_of
 from facings.benchmark.synthesis_speed import METRICS, SynthesisSpeed, measure, parameters
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "synthesis_speed.py"
+from tests.conftest import load_script
 
 
 def test_a_rate_is_scenes_over_seconds() -> None:
@@ -28,10 +24,7 @@ def test_scenes_are_counted_after_the_warmup(calibrated: bool) -> None:
 
 
 def test_the_script_refuses_what_is_no_record(capsys: pytest.CaptureFixture[str]) -> None:
-    spec = importlib.util.spec_from_file_location("synthesis_speed", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("synthesis_speed")
     assert claim_of("synth-speed", available=METRICS)[1] == ["scenes_per_second_per_core"]
     assert script.main(["--size", "320", "--result", "synth-speed"]) == 2
     assert "--size 320: the record is of 640" in capsys.readouterr().err

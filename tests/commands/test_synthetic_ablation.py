@@ -1,6 +1,5 @@
 """The ablation of drawn shelves: variants that differ in one thing, and a short table of two."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -11,17 +10,12 @@ from facings.benchmark.claims import CLAIMS
 from facings.benchmark.synthetic_ablation import BASE, IDENTIFIER, METRICS, SCENES, TRAINING, VARIANTS, chosen
 from facings.commands.composition import check_overrides
 from facings.errors import ConfigError
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "synthetic_ablation.py"
+from tests.conftest import load_script
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("synthetic_ablation_script", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("synthetic_ablation")
 
 
 def test_every_variant_can_be_asked_for() -> None:

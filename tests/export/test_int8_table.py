@@ -1,6 +1,5 @@
 """The table of both networks in three precisions, on the tiny shop's checkpoints."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -12,18 +11,12 @@ from rich.console import Console
 from facings.benchmark.graph_latency import GraphTimes
 from facings.commands.int8_table import METRICS, PrecisionTable, Row, measure
 from facings.errors import ConfigError
-from tests.conftest import TinyShop, export_words
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "int8_table.py"
+from tests.conftest import TinyShop, export_words, load_script
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("int8_table", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("int8_table")
 
 
 def words(shop: TinyShop, folder: Path) -> list[str]:
