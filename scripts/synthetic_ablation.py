@@ -19,7 +19,7 @@ from rich.table import Table
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.record import git_state
 from facings.benchmark.synthetic_ablation import BASE, METRICS, SCENES, TRAINING, VARIANTS, Variant, chosen
-from facings.commands.application import run_verb
+from facings.commands.application import run_inside
 from facings.commands.detection_records import REPEATS, Judged, Metrics
 from facings.commands.run_files import run_minutes
 from facings.commands.script import script
@@ -94,12 +94,7 @@ def drawn_and_trained(variant: Variant, options: argparse.Namespace) -> None:
         ("synthesize", scenes),
         ("train", [*training, f"hydra.run.dir={(options.logs / variant.name).resolve()}"]),
     ):
-        try:
-            run_verb(verb, words, "")
-        except SystemExit as stop:
-            if stop.code == 130:
-                raise KeyboardInterrupt from None
-            raise ConfigError(f"{variant.name}: facings {verb} failed, for the reason above") from None
+        run_inside(verb, words, failed=f"{variant.name}: facings {verb} failed, for the reason above")
 
 
 def figures_of(judged: Mapping[str, Judged]) -> Metrics:

@@ -45,6 +45,17 @@ def run_verb(verb: str, words: list[str], summary: str) -> int:
     return 0
 
 
+def run_inside(verb: str, words: list[str], *, failed: str) -> None:
+    """Run a Hydra verb as a part of a program, which its exit does not end. Raises KeyboardInterrupt where it was interrupted,
+    ConfigError with the words `failed` where it ended otherwise, and FacingsError as `run_verb`."""
+    try:
+        run_verb(verb, words, "")
+    except SystemExit as stop:
+        if stop.code == 130:
+            raise KeyboardInterrupt from None
+        raise ConfigError(failed) from None
+
+
 @contextmanager
 def relaunchable(verb: str) -> Iterator[None]:
     """Inside, the process's words name its verb again: with these Lightning starts the further processes of trainer=ddp."""

@@ -25,7 +25,7 @@ from facings.benchmark.detector_baselines import (
     Candidate,
 )
 from facings.benchmark.turns import median_of, time_in_turn
-from facings.commands.application import run_verb, user_message
+from facings.commands.application import run_inside, user_message
 from facings.commands.composition import check_overrides, compose_verb
 from facings.commands.detection_records import REPEATS, Judged, Metrics
 from facings.commands.train import best_checkpoint, build_model, plain_config
@@ -196,14 +196,10 @@ def first_difference(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str
 
 def train(candidate: Candidate, terms: Terms) -> None:
     """Run `facings train`; what an interrupted one left behind is written over. Raises ConfigError where it fails."""
-    try:
-        run_verb("train", [*terms.overrides(candidate), f"hydra.run.dir={terms.folder(candidate)}"], "")
-    except SystemExit as stop:
-        if stop.code == 130:
-            raise KeyboardInterrupt from None
-        raise ConfigError(
-            f"{candidate.name}: its training failed, for the reason above; --models leaves it out"
-        ) from None
+    words = [*terms.overrides(candidate), f"hydra.run.dir={terms.folder(candidate)}"]
+    run_inside(
+        "train", words, failed=f"{candidate.name}: its training failed, for the reason above; --models leaves it out"
+    )
 
 
 def minutes_of(folder: Path) -> float:
