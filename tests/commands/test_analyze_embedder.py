@@ -40,7 +40,7 @@ def test_views_keep_their_products_however_the_gallery_is_thinned_out(
     tiny_shop: TinyShop, tmp_path: Path, limit: int, views: int | None
 ) -> None:
     """The loader sorts a limited gallery by product: the failures must be those of the figures, whose labels it sorts too."""
-    content = torch.load(tiny_shop.embedder, map_location="cpu", weights_only=False)
+    content = torch.load(tiny_shop.embedder, map_location="cpu", weights_only=True)
     config = json.loads(content["facings"]["config"])
     config["data"]["test_gallery_limit"] = limit
     content["facings"]["config"] = json.dumps(config)
