@@ -59,7 +59,9 @@ def test_every_experiment_composes_and_its_model_builds(experiment: str, tmp_pat
 def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Path) -> None:
     if option in ("rtdetr", "dfine"):
         pytest.importorskip("transformers", reason="pip install 'facings[transformers]'")
-    verb = {"benchmark_data": "benchmark", "dataset": "prepare", "quantization": "export"}.get(group, "train")
+    verb = {"benchmark_data": "benchmark", "protocol": "benchmark", "dataset": "prepare", "quantization": "export"}.get(
+        group, "train"
+    )
     if group in ("paths", "hydra"):
         pytest.skip("part of every verb, composed above")
     words = [f"{group}={option}"]
@@ -70,6 +72,7 @@ def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Pat
     cfg = compose_verb(verb, words, output_dir=tmp_path)
     if verb == "benchmark":
         assert set(cfg.data) == {"name", "annotations", "images", "class_agnostic", "unknown_products"}
+        assert group != "protocol" or cfg.protocol == option
         return
     if group.split("/")[0] in NEEDS_A_RUN:
         OmegaConf.to_container(cfg, resolve=True)

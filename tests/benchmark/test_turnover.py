@@ -201,7 +201,6 @@ def test_the_command_writes_figures_a_picture_and_a_record(families: Embeddings,
 @pytest.mark.parametrize(
     "words, text",
     [
-        (["protocol=days"], "protocol is 'days'; expected one of frames, .*turnover"),
         (["protocol=turnover"], "needs turnover.embeddings"),
         (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.share=2"], "share is 2"),
         (["protocol=turnover", "turnover.embeddings=synthetic", "turnover.rates.unit=crops"], "unit is 'crops'"),

@@ -64,8 +64,11 @@ def _first_choice(text: str) -> str:
 def _explain(verb: str, message: str, cause: str, overrides: Sequence[str]) -> str:
     key = re.search(r"Could not override '([^']+)'", message)
     if key is not None:
+        keys = all_keys(verb, overrides)
+        if (owner := _owner(verb, key[1], keys)) is not None:
+            return f"{key[1]!r} is a setting of {owner}, which was not chosen; add that word"
         reason = cause.splitlines()[0] if "is not in struct" not in cause and cause else "no such key"
-        return f"unknown setting {key[1]!r} ({reason}){nearest(key[1], all_keys(verb, overrides))}"
+        return f"unknown setting {key[1]!r} ({reason}){nearest(key[1], keys)}"
     option = re.search(r"Could not find '([^']+)'", message)
     if option is not None:
         group, _, name = option[1].rpartition("/")
@@ -79,13 +82,27 @@ def _explain(verb: str, message: str, cause: str, overrides: Sequence[str]) -> s
 
 
 def all_keys(verb: str, overrides: Sequence[str] = ()) -> list[str]:
-    """Every dotted key and group of a verb's configuration, experiments among the overrides applied."""
-    chosen = [text for text in overrides if text.split("=")[0] in ("experiment", "debug")]
+    """Every dotted key and group of a verb's configuration, experiments and the protocol among the overrides applied."""
+    chosen = [text for text in overrides if text.split("=")[0] in ("experiment", "debug", "protocol")]
     try:
         cfg = compose_verb(verb, chosen)
     except HydraException:
         cfg = compose_verb(verb)
     return [*_dotted(OmegaConf.to_container(cfg, resolve=False)), *groups_and_options(verb)]
+
+
+def _owner(verb: str, key: str, keys: Sequence[str]) -> str | None:
+    """`protocol=latency` for a key that only this option of a group brings, None for one that is among the `keys` or nowhere."""
+    own = key.split(".")[0]
+    if own in keys:
+        return None
+    for group, options in groups_and_options(verb).items():
+        for option in options:
+            path = config_dir() / group / f"{option}.yaml"
+            # Others stand below the group's own name, which is there whatever is chosen.
+            if "@package _global_" in path.read_text(encoding="utf-8") and own in OmegaConf.load(path):
+                return f"{group}={option}"
+    return None
 
 
 def _dotted(node: Any, prefix: str = "") -> list[str]:
