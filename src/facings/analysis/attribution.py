@@ -94,7 +94,7 @@ def attribute_frame(
     about: NDArray[np.bool_] = np.asarray(merged.any(axis=0))
     about[loose] = True
     fates = tuple(
-        _fate(decision.items[answer], product, categories or {}, enrolled)
+        fate_of(decision.items[answer], product, categories or {}, enrolled)
         if answer >= 0
         else "wrong crop"
         if spoiled
@@ -108,6 +108,25 @@ def attribute_frame(
         )
     )
     return FrameAttribution(fates, origins, answers, homes)
+
+
+def fate_of(
+    item: Item, product: str | None, categories: Mapping[str, tuple[str, ...]], enrolled: Collection[str] | None
+) -> Fate:
+    """Of an object that a decision was matched to; `categories`, `enrolled`: as in `attribute_frame`."""
+    if product is None:
+        return "unjudged"
+    # Even of a product that has left the gallery since.
+    if item.product_id == product:
+        return "right"
+    if enrolled is not None and product not in enrolled:
+        return "rightly unknown" if item.status == "unknown" else "not enrolled"
+    if item.status == "known":
+        return "sibling" if are_siblings(product, item.product_id, categories) else "another product"
+    if item.status == "unknown":
+        return "rejected as unknown"
+    listed = any(candidate.product_id == product for candidate in item.candidates)
+    return "ambiguous, in the list" if listed else "ambiguous, not in the list"
 
 
 def count_stages(frames: Sequence[FrameAttribution]) -> dict[str, int]:
@@ -142,25 +161,6 @@ def _crops(
     merged = inside & (inside.sum(axis=1) > 1)[:, None] & free[None]
     spoils = merged.any(axis=1) | ((homes >= 0) & free[homes])
     return homes, merged, spoils & (matched < 0)
-
-
-def _fate(
-    item: Item, product: str | None, categories: Mapping[str, tuple[str, ...]], enrolled: Collection[str] | None
-) -> Fate:
-    """Of an object that a decision was matched to."""
-    if product is None:
-        return "unjudged"
-    # Even of a product that has left the gallery since.
-    if item.product_id == product:
-        return "right"
-    if enrolled is not None and product not in enrolled:
-        return "rightly unknown" if item.status == "unknown" else "not enrolled"
-    if item.status == "known":
-        return "sibling" if are_siblings(product, item.product_id, categories) else "another product"
-    if item.status == "unknown":
-        return "rejected as unknown"
-    listed = any(candidate.product_id == product for candidate in item.candidates)
-    return "ambiguous, in the list" if listed else "ambiguous, not in the list"
 
 
 def are_siblings(first: str, second: str | None, categories: Mapping[str, tuple[str, ...]]) -> bool:

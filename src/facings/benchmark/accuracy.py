@@ -4,7 +4,7 @@ Everything is asked of the store runtime, so that the figures are the exported b
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,18 +50,24 @@ def answer_frames(recognizer: Recognizer, frames: Sequence[Frame], advance: Adva
 
 
 def answer_queries(recognizer: Recognizer, queries: Sequence[Query], advance: Advance = lambda: None) -> list[int]:
-    """The place of each query's product among the nearest items, as in `Answer.ranks`. Pictures are decoded in turn."""
+    """The place of each query's product among the nearest items, as in `Answer.ranks`; what else is said of them: `crops`."""
     ranks: list[int] = []
+    for query, image, box in query_pictures(queries):
+        found, _ = identify(recognizer, image, box, (query.product_id,))
+        ranks.append(int(found[0]))
+        advance()
+    return ranks
+
+
+def query_pictures(queries: Sequence[Query]) -> Iterator[tuple[Query, NDArray[np.uint8], NDArray[np.float32]]]:
+    """Each query with its picture (H, W, 3) and box (1, 4) in it. A picture is decoded once where its crops follow each other, and
+    one is held at a time. Raises DataError for a damaged one."""
     decoded = None
     for query in queries:
         if decoded is None or decoded[0] != query.path:
             decoded = (query.path, read_image(query.path))
-        image = decoded[1]
-        box = query.box or (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-        found, _ = identify(recognizer, image, np.array([box], np.float32), (query.product_id,))
-        ranks.append(int(found[0]))
-        advance()
-    return ranks
+        height, width = decoded[1].shape[:2]
+        yield query, decoded[1], np.array([query.box or (0, 0, width, height)], np.float32)
 
 
 def coco_results(answers: Sequence[Answer], data: Data, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -162,9 +168,20 @@ def identify(
     items = recognizer.gallery.items
     index = {name: number for number, name in enumerate(items)}
     found = recognizer.match(recognizer.embed(image, boxes)).items
-    ranks = np.full(len(boxes), -2, np.int64)
-    for number, product in enumerate(products):
-        if product in index:
-            places = np.flatnonzero(found[number] == index[product])
-            ranks[number] = places[0] if len(places) else -1
-    return ranks, tuple(items[row[0]] for row in found)
+    ranks = [
+        rank_of(row, None if product is None else index.get(product))
+        for row, product in zip(found, products, strict=True)
+    ]
+    return np.array(ranks, np.int64), tuple(items[row[0]] for row in found)
+
+
+def rank_of(found: NDArray[np.int64], item: int | None) -> int:
+    """The place of an item among those found (k,), 0 is first; -1 where it is not among them, -2 where it is None.
+
+    >>> rank_of(np.array([4, 7]), 7), rank_of(np.array([4, 7]), 1), rank_of(np.array([4, 7]), None)
+    (1, -1, -2)
+    """
+    if item is None:
+        return -2
+    places = np.flatnonzero(found == item)
+    return int(places[0]) if len(places) else -1

@@ -15,6 +15,7 @@ from facings.analysis.confusions import AnsweredFrame, Confusion, confusions
 from facings.analysis.curves import match_split, precision_recall
 from facings.analysis.error_slices import chain_slices, picture_slices
 from facings.analysis.findings import findings_of_counts, findings_of_gains
+from facings.analysis.picture_names import picture_names
 from facings.analysis.slices import density_slices, gap_slices, size_slices
 from facings.analysis.tide import tide
 from facings.benchmark.frames import Data
@@ -175,12 +176,14 @@ def product_rows(frames: Sequence[AnsweredFrame], catalogue: Catalogue) -> list[
 
 
 def frame_rows(answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """A row a frame, the worst first: `frame` (name of the file), `camera`, `objects`, how many boxes have each outcome, and
+    """A row a frame, the worst first: `frame` (see `picture_names`), `camera`, `objects`, how many boxes have each outcome, and
     `quality` 0–1, its own F1; see `judge_frame`."""
+    names = picture_names([answer.frame.path for answer in answers])
+    called = {answer.frame.image_id: name for answer, name in zip(answers, names, strict=True)}
     judged = sorted(map(judge_frame, answers), key=lambda frame: (frame.quality, frame.answer.frame.image_id))
     return [
         {
-            "frame": frame.answer.frame.path.name,
+            "frame": called[frame.answer.frame.image_id],
             "camera": frame.answer.frame.camera,
             "objects": len(frame.answer.frame.boxes),
             "quality": frame.quality,

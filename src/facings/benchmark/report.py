@@ -20,6 +20,7 @@ from PIL import Image
 
 from facings.analysis.tide_judgement import ERRORS
 from facings.benchmark import report_plots
+from facings.benchmark.crop_pictures import CropPlate
 from facings.benchmark.pictures import COLOURS, JudgedFrame, data_uri
 from facings.benchmark.report_plots import Mark
 from facings.files import atomic_write
@@ -28,6 +29,8 @@ HERE = Path(__file__).parent
 MISSING = "–"
 # Of products and frames, the most that the page lists; the file has all.
 LISTED = 300
+# Of the Markdown's tables.
+FEW = 20
 OUTCOMES = {
     "right": "box and product right",
     "wrong": "given another product's name",
@@ -62,12 +65,18 @@ UNITS = {"frame_ms_p50": "ms", "frame_ms_p95": "ms", "peak_mib": "MiB", "bundle_
 
 @dataclass(frozen=True)
 class Plate:
-    """One picture of the page, without anything drawn on it. `kind`: `worst` or `typical`; `marks`: what is laid over it."""
+    """One picture of the page, without anything drawn on it. `kind`: `worst` or `typical`; `marks`: what is laid over it; `name`:
+    what to call it, where its file's name could be another's."""
 
     kind: str
     frame: JudgedFrame
     picture: Image.Image
     marks: Sequence[Mark] = ()
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.name or self.frame.answer.frame.path.name
 
     def caption(self) -> str:
         """What the frame holds, in words: also what a reader who cannot see the picture gets."""
@@ -75,14 +84,16 @@ class Plate:
         return f"{len(self.frame.answer.frame.boxes)} products annotated: {counts or 'none found, none missed'}"
 
 
-def write_report(folder: Path, content: Mapping[str, Any], plates: Sequence[Plate]) -> None:
+def write_report(
+    folder: Path, content: Mapping[str, Any], plates: Sequence[Plate], wrong: Sequence[CropPlate] = ()
+) -> None:
     """Write `report.html` and `report.md`. `content`: what `benchmark.json` holds; see `facings.commands.benchmark`."""
-    atomic_write(folder / "report.html", render(content, plates))
+    atomic_write(folder / "report.html", render(content, plates, wrong))
     atomic_write(folder / "report.md", render_markdown(content))
 
 
-def render(content: Mapping[str, Any], plates: Sequence[Plate]) -> str:
-    """The page as text."""
+def render(content: Mapping[str, Any], plates: Sequence[Plate], wrong: Sequence[CropPlate] = ()) -> str:
+    """The page as text. `plates`: frames; `wrong`: crops."""
     script = (HERE / "report.js").read_text(encoding="utf-8").strip()
     return _templates(escape=True).get_template("report.html.j2").render(
         **_shared(content),
@@ -92,6 +103,7 @@ def render(content: Mapping[str, Any], plates: Sequence[Plate]) -> str:
         bar=outcome_bar(content.get("end_to_end")),
         stages=stage_rows(content["latency"]) if content.get("latency") else [],
         plates=[(plate, data_uri(plate.picture)) for plate in plates],
+        wrong=[(plate.facts, crop_sides(plate)) for plate in wrong],
         colours=COLOURS,
         drawn=[name for name in COLOURS if any(name in plate.frame.counts for plate in plates)],
         plot=report_plots,
@@ -102,7 +114,7 @@ def render(content: Mapping[str, Any], plates: Sequence[Plate]) -> str:
 
 def render_markdown(content: Mapping[str, Any]) -> str:
     """The figures without pictures, for a pull request or a terminal."""
-    return _templates(escape=False).get_template("report.md.j2").render(**_shared(content))
+    return _templates(escape=False).get_template("report.md.j2").render(**_shared(content), few=FEW)
 
 
 def _templates(*, escape: bool) -> Environment:
@@ -124,9 +136,31 @@ def _shared(content: Mapping[str, Any]) -> dict[str, Any]:
         "c": content,
         "cards": cards(content),
         "checkout": checkout_rows(content.get("end_to_end")),
+        "findings": _findings(content),
         "kinds": ERRORS,
         "outcomes": [name for name in COLOURS if name != "unjudged"],
     }
+
+
+def _findings(content: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
+    """The errors that cost most: of the chain, else of boxes, else of crops; None where nothing was judged."""
+    return next((content[part]["findings"] for part in ("chain", "boxes", "crops") if content[part]), None)
+
+
+def crop_sides(plate: CropPlate) -> list[dict[str, Any]]:
+    """What stands side by side of a crop: `uri`, `width`, `height` (None where there is no picture), `text` below it."""
+    facts = plate.facts
+    other, found = facts["other_similarity"], "called" if facts["status"] == "known" else "near"
+    sides = [
+        (plate.asked, f"asked: is {facts['name']}"),
+        (plate.other, f"{found}: {facts['other_name'] or 'nothing'}, {share(other, 2)}"),
+        (plate.right, f"{facts['name']} in the gallery, {share(facts['right_similarity'], 2)}"),
+    ]
+    empty = {"uri": None, "width": None, "height": None}
+    return [
+        {"text": text} | ({"uri": data_uri(p), "width": p.width, "height": p.height} if p is not None else empty)
+        for p, text in sides
+    ]
 
 
 def _dial(content: Mapping[str, Any]) -> str:

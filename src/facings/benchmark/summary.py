@@ -21,6 +21,8 @@ from facings.benchmark.accuracy import (
 )
 from facings.benchmark.breakdown import box_breakdown, catalogue_of, chain_breakdown, frame_rows
 from facings.benchmark.claims import claim_of
+from facings.benchmark.crop_breakdown import crop_breakdown, picture_groups
+from facings.benchmark.crops import CropAnswers
 from facings.benchmark.frames import Data
 from facings.benchmark.judged import Answer
 from facings.benchmark.record import git_state, machine
@@ -29,7 +31,7 @@ from facings.runtime.bundle import Bundle
 
 SCHEMA = "facings.benchmark/1"
 # What the figures are made of; see `facings.benchmark.breakdown`.
-DETAILS = ("chain", "slices", "products", "taken", "boxes", "box_slices", "curves", "frames")
+DETAILS = ("chain", "slices", "products", "taken", "boxes", "box_slices", "curves", "frames", "crops")
 # Headline name → where it stands: part, figure.
 HEADLINES = {
     "ap": ("detection", "ap"),
@@ -45,13 +47,14 @@ def summarise(
     bundle: Bundle,
     data: Data,
     answers: Sequence[Answer],
-    ranks: Sequence[int],
+    crops: CropAnswers | None,
     latency: Mapping[str, Any] | None,
     *,
     command: str,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The content. `ranks`: one a query of `data`; parts that the bundle or the data have nothing for are None.
+    """The content. `crops`: what was said of the queries of `data`, None where nothing was asked; parts that the bundle or the data
+    have nothing for are None.
 
     Figures that have no value (a share of nothing) are None, so that the file is plain JSON.
     """
@@ -70,13 +73,12 @@ def summarise(
             parts["end_to_end"] = _part(end_to_end_figures(answers, seed=seed))
             noted = [product for answer in answers for product in answer.frame.products if product is not None]
             details |= chain_breakdown(answers, catalogue_of(bundle, noted))
-    if ranks:
-        # Crops of one picture hang together: they are drawn together.
-        paths = [query.path for query in data.queries]
-        groups = [
-            np.array([r for r, p in zip(ranks, paths, strict=True) if p == path]) for path in dict.fromkeys(paths)
-        ]
+    if crops is not None and len(crops):
+        groups = [crops.ranks[places] for places in picture_groups(crops)]
         parts["recognition"] = _part(identification_figures(groups, seed=seed))
+        gallery = bundle.gallery()
+        views = np.bincount(gallery.item, minlength=len(gallery.items)).tolist()
+        details["crops"] = crop_breakdown(crops, dict(zip(gallery.items, views, strict=True)), seed=seed)
     content = {
         "schema": SCHEMA,
         "protocol": "frames",

@@ -1,6 +1,5 @@
 """The pictures that a finished run was asked about, for those who look at its answers. Judges nothing."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from facings.analysis.picture_names import picture_names
 from facings.commands.inspect import asked_table, tested_in_part
 from facings.data.coco import CocoTable
 from facings.errors import ConfigError
@@ -16,14 +16,13 @@ from facings.errors import ConfigError
 def asked_pictures(
     given: DictConfig, config: Mapping[str, Any], folder: Path, predictions: Sequence[Mapping[str, Any]]
 ) -> tuple[CocoTable, bool]:
-    """As `asked_table`, without what the run was not asked about, whose objects would count as missed: pictures beyond a
-    benchmark's `max_images`, and where a test took some batches alone, pictures that nothing is predicted of.
+    """As `asked_table`, without what the run was not asked about, whose objects would count as missed: where a test took some
+    batches alone, pictures that nothing is predicted of.
 
     Raises ConfigError where nothing is left, and what `asked_table` raises.
     """
     table, agnostic = asked_table(given, config, folder)
-    most = config.get("max_images")
-    kept = table.images if most is None else table.images[: int(most)]
+    kept = table.images
     if tested_in_part(config):
         seen = {int(prediction["image_id"]) for prediction in predictions}
         kept = tuple(image for image in kept if image.image_id in seen)
@@ -36,11 +35,11 @@ def asked_pictures(
 
 
 def named_truth(table: CocoTable) -> dict[str, Any]:
-    """`table.ground_truth()` with file names that start at the folder in which all pictures lie: two of one name in two folders
-    stay apart, and whoever loads an export finds them."""
+    """`table.ground_truth()` with file names as in `picture_names`: two of one name in two folders stay apart, and whoever loads an
+    export finds them."""
     truth = table.ground_truth()
-    paths = {image.image_id: image.path.absolute() for image in table.images}
-    home = os.path.commonpath([path.parent for path in paths.values()])
+    names = picture_names([image.path for image in table.images])
+    called = {image.image_id: name for image, name in zip(table.images, names, strict=True)}
     for entry in truth["images"]:
-        entry["file_name"] = paths[entry["id"]].relative_to(home).as_posix()
+        entry["file_name"] = called[entry["id"]]
     return truth

@@ -15,9 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from facings.benchmark.accuracy import Answer, answer_frames, answer_queries, coco_results
+from facings.analysis.picture_names import drawn_names, picture_names
+from facings.benchmark.accuracy import Answer, answer_frames, coco_results
 from facings.benchmark.claims import claim_of
-from facings.benchmark.frames import label_numbers
+from facings.benchmark.crop_breakdown import worst_queries
+from facings.benchmark.crop_pictures import CropPlate, crop_plates
+from facings.benchmark.crops import CropAnswers, ask_crops, crop_lines
+from facings.benchmark.frames import Query, label_numbers
 from facings.benchmark.latency import measure_latency
 from facings.benchmark.pictures import draw_frame, judge_frame, worst_and_typical
 from facings.benchmark.record import write_result
@@ -30,6 +34,7 @@ from facings.commands.benchmark_data import read_data
 from facings.commands.environment import command_line, write_environment
 from facings.commands.last_run import against_last_run
 from facings.commands.protocols import plain
+from facings.data.tables import read_recognition_table
 from facings.errors import ConfigError
 from facings.files import atomic_write
 from facings.runtime.annotate import fit, write_jpeg
@@ -50,7 +55,8 @@ LONGEST = 1200
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
-    """Measure, print, and write `benchmark.json`, `report.html`, `report.md`, `decisions.jsonl`, `predictions/`, `annotated/`.
+    """Measure, print, and write `benchmark.json`, `report.html`, `report.md`, `decisions.jsonl`, `crops.jsonl`,
+    `predictions/`, `annotated/`.
 
     Returns the headline figures. Raises ConfigError, DataError or BundleError for what the user can mend.
     """
@@ -74,7 +80,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     with _progress(console) as progress:
         times = progress.add_task("latency", total=len(pictures) * int(cfg.repeats))
         frames = progress.add_task("frames", total=len(data.frames))
-        crops = progress.add_task("crops", total=len(queries), visible=bool(queries))
+        asked = progress.add_task("crops", total=len(queries), visible=bool(queries))
         latency = measure_latency(
             bundle.path,
             pictures,
@@ -84,14 +90,14 @@ def run(cfg: DictConfig) -> dict[str, float]:
             advance=lambda: progress.advance(times),
         )
         answers = answer_frames(recognizer, data.frames, lambda: progress.advance(frames))
-        ranks = answer_queries(recognizer, queries, lambda: progress.advance(crops))
+        crops = ask_crops(recognizer, queries, lambda: progress.advance(asked)) if queries else None
     command = command_line("benchmark")
-    content = summarise(bundle, data, answers, ranks, latency, command=command, seed=int(cfg.seed))
+    content = summarise(bundle, data, answers, crops, latency, command=command, seed=int(cfg.seed))
     results = coco_results(answers, data, bundle.labels) if answers and bundle.has("detector") else []
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     content["against"] = plain(against_last_run(folder, content, config, data, answers, results))
     _append(folder, content, cfg)
-    _write(folder, content, answers, results, bundle, cfg)
+    _write(folder, content, answers, results, crops, recognizer, cfg)
     for table in tables(content):
         console.print(table)
     console.print(f"report: {folder / 'report.html'}")
@@ -151,11 +157,18 @@ def _write(
     content: dict[str, Any],
     answers: Sequence[Answer],
     results: Sequence[dict[str, Any]],
-    bundle: Bundle,
+    crops: CropAnswers | None,
+    recognizer: Recognizer,
     cfg: DictConfig,
 ) -> None:
     """All files of the run, the summary last: where it is, the others are."""
-    lines = [json.dumps({"image": a.frame.path.name, **a.decision.to_dict()}) + "\n" for a in answers]
+    bundle, named = recognizer.bundle, picture_names([answer.frame.path for answer in answers])
+    # `image` is what the COCO file calls it; `file` and `image_id` tell pictures of one name in two folders apart.
+    lines = [
+        json.dumps({"image": a.frame.path.name, "file": name, "image_id": a.frame.image_id, **a.decision.to_dict()})
+        + "\n"
+        for a, name in zip(answers, named, strict=True)
+    ]
     atomic_write(folder / "decisions.jsonl", "".join(lines))
     plates: list[Plate] = []
     if answers and bundle.has("detector"):
@@ -164,16 +177,28 @@ def _write(
         names = {p: str(bundle.product(p, gallery).get("name") or p) for p in (gallery.items if gallery else ())}
         judged = [judge_frame(answer) for answer in answers]
         chosen = worst_and_typical(judged, worst=int(cfg.worst), typical=int(cfg.typical))
+        called = {id(f): pair for f, pair in zip(judged, zip(named, drawn_names(named), strict=True), strict=True)}
         shown = {id(frame): kind for kind, frame in chosen}
         others = [frame for frame in judged if id(frame) not in shown]
         for kind, frame in [*chosen, *(("", f) for f in others)][: max(int(cfg.max_pictures), len(chosen))]:
-            path = frame.answer.frame.path
-            write_jpeg(draw_frame(frame, names), folder / "annotated" / f"{path.stem}.jpg")
+            name, drawn = called[id(frame)]
+            write_jpeg(draw_frame(frame, names), folder / "annotated" / drawn)
             if kind:
-                picture, scale = fit(read_image(path), LONGEST)
-                plates.append(Plate(kind, frame, picture, marks_of(frame, scale, names)))
-    write_report(folder, content, plates)
+                picture, scale = fit(read_image(frame.answer.frame.path), LONGEST)
+                plates.append(Plate(kind, frame, picture, marks_of(frame, scale, names), name))
+    wrong: list[CropPlate] = []
+    if crops is not None:
+        atomic_write(folder / "crops.jsonl", "".join(crop_lines(crops)))
+        wrong = crop_plates(recognizer, crops, worst_queries(crops), _photos(cfg))
+    write_report(folder, content, plates, wrong)
     atomic_write(folder / "benchmark.json", json.dumps(content, indent=2) + "\n")
+
+
+def _photos(cfg: DictConfig) -> list[Query]:
+    """Photos of products in the recognition table that are not queries: those to enroll, or where it has none, to train with."""
+    rows = read_recognition_table(Path(cfg.recognition.table)).rows
+    kept = [row for row in rows if row.role == "gallery"] or [row for row in rows if row.role == "train"]
+    return [Query(row.path, row.product_id, row.corners) for row in kept]
 
 
 def _append(folder: Path, content: dict[str, Any], cfg: DictConfig) -> None:

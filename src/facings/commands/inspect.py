@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +54,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
         only_predicted=tested_in_part(config),
     )
     console = Console()
+    if config.get("max_images") is not None:
+        console.print(f"of {len(table.images)} pictures alone: the run was asked about its first (max_images)")
     for part in tables(inspection):
         console.print(part)
     for path in inspection.paths:
@@ -112,12 +115,16 @@ def find_source(cfg: DictConfig, config: Mapping[str, Any], folder: Path) -> Sou
 
 
 def asked_table(cfg: DictConfig, config: Mapping[str, Any], folder: Path) -> tuple[CocoTable, bool]:
-    """The pictures of `find_source`, those of all files where a run was tested on several, numbered as its test numbered them; and
-    whether boxes are judged without their class. Raises as `find_source` and `read_coco`."""
+    """The pictures of `find_source`, those of all files where a run was tested on several, numbered as its test numbered them, up
+    to the run's `max_images`: it was asked about no more. And whether boxes are judged without their class.
+
+    Raises as `find_source` and `read_coco`.
+    """
     first = find_source(cfg, config, folder)
     sources = [first] if cfg.annotations else recorded(config)
-    tables = [read_coco(s.annotations, s.images, class_agnostic=first.class_agnostic) for s in sources]
-    return joined(tables), first.class_agnostic
+    table = joined([read_coco(s.annotations, s.images, class_agnostic=first.class_agnostic) for s in sources])
+    most = config.get("max_images")
+    return (table if most is None else replace(table, images=table.images[: int(most)])), first.class_agnostic
 
 
 def tables(inspection: Inspection) -> list[Table]:
