@@ -1,15 +1,23 @@
 """What `facings benchmark` asks, read from a configuration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from facings.benchmark.frames import Data, Frame, Query
+from facings.config import config_dir
 from facings.data.coco import read_coco
 from facings.data.tables import read_recognition_table
 from facings.errors import ConfigError
 from facings.files import sha256
+from facings.suggestions import nearest
+
+GROUP = "benchmark_data"
+DEFAULTS: Mapping[str, Any] = {"annotations": None, "images": None, "class_agnostic": False, "unknown_products": []}
+NO_CROPS: Mapping[str, Any] = {"table": None, "split": None, "role": "query"}
 
 
 def read_data(cfg: DictConfig) -> Data:
@@ -56,3 +64,44 @@ def read_frames(
         for i in table.images[:limit]
     )  # fmt: skip
     return Data(name, frames, table.labels, {Path(annotations).name: table.checksum()}, faults=table.faults)
+
+
+def with_dataset(cfg: DictConfig, entry: Any, key: str = "datasets") -> DictConfig:
+    """The configuration, asking one entry of a list of datasets: the name of an option of the group `benchmark_data`, or a mapping
+    with `name` and `annotations` with `images`, `recognition` (`table`, `split`, `role`), or both.
+
+    Raises ConfigError, which names the list by `key`, for anything else.
+    """
+    given = OmegaConf.to_container(entry, resolve=True) if OmegaConf.is_config(entry) else entry
+    made = deepcopy(cfg)
+    OmegaConf.set_struct(made, False)
+    made.recognition = dict(NO_CROPS)
+    if isinstance(given, str):
+        made.data = _option(given, key)
+        return made
+    fields = {"name", *DEFAULTS, "recognition"}
+    if not isinstance(given, dict) or "name" not in given or set(given) - fields:
+        raise ConfigError(f"{key}: {given!r}; expected one of {', '.join(_options())}, or {{name, annotations, images}}, maybe "
+                          "class_agnostic, unknown_products, recognition")  # fmt: skip
+    crops = given.pop("recognition", None)
+    if crops is not None and (not isinstance(crops, dict) or not crops.get("table") or set(crops) - set(NO_CROPS)):
+        raise ConfigError(f"{key}: {given['name']}: recognition is {crops!r}; expected {{table, split, role}}")
+    if crops is None and not (given.get("annotations") and given.get("images")):
+        raise ConfigError(
+            f"{key}: {given['name']}: expected annotations with images, or recognition: {{table, split, role}}"
+        )
+    made.data = {**DEFAULTS, **given, "name": str(given["name"])}
+    made.recognition = {**NO_CROPS, **(crops or {})}
+    return made
+
+
+def _option(name: str, key: str) -> Any:
+    if name not in _options():
+        raise ConfigError(
+            f"{key}: {GROUP} has no option {name!r}{nearest(name, _options())}; valid: {', '.join(_options())}"
+        )
+    return OmegaConf.load(config_dir() / GROUP / f"{name}.yaml")
+
+
+def _options() -> list[str]:
+    return sorted(path.stem for path in (config_dir() / GROUP).glob("*.yaml"))

@@ -40,7 +40,7 @@ def begin(
 ) -> Run:
     """Make the folder, write configuration and environment, and take the stamp."""
     folder = run_folder(cfg)
-    atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=False))
+    atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     command, seed = command_line("benchmark"), int(cfg.seed)
     environment = write_environment(folder, seed=seed, data=checksums, command=command)
     identity = bundle_identity(bundle) if bundle is not None else {}
