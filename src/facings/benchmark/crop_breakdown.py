@@ -128,37 +128,38 @@ def pair_rows(crops: CropAnswers, views: Mapping[str, int]) -> list[dict[str, An
 
 def pair_advice(views: int, *, back: int, siblings: bool) -> str:
     """What to try where one product is taken for another. `views`: enrolled of it; `back`: the other way round."""
-    if views <= FEW_VIEWS:
-        return (
-            f"it has {views} enrolled {'view' if views == 1 else 'views'}: enroll more of them, as the cameras see it"
-        )
     if siblings:
-        way = "both ways, so that " if back else ""
-        return f"{way}the category is right: enroll views that show what differs, or let the answer be the category (a standard)"
-    if back:
-        return "both ways: enroll views of both in one light, show size in the crop, or give both one category"
-    return "look at the wrong product's views: one may show the other, or the ground of this crop"
+        way = "both ways; " if back else ""
+        told = (
+            f"{way}the category is right: enroll views that show what differs, or answer with the category (a standard)"
+        )
+    elif back:
+        told = "both ways: enroll views of both in one light, show size in the crop, or give both one category"
+    else:
+        told = "look at the wrong product's views: one may show the other, or the ground of this crop"
+    if views > FEW_VIEWS:
+        return told
+    return f"enroll more views of it as the cameras see it (it has {views}); {told}"
 
 
 def worst_queries(crops: CropAnswers, *, most: int = 12) -> list[int]:
-    """Places of the errors that say most, `OF_A_PAIR` of one pair at most: named wrongly, then nearest to another product but not
-    named, then refused though nearest to its own; by how much nearer the wrong product is than the right one."""
-    fates = crops.fates()
-    wrong = [place for place, fate in enumerate(fates) if fate not in NO_ERROR]
+    """Places of the errors that say most, `OF_A_PAIR` of one pair at most: named wrongly first, and of the others, where there are
+    some, a third: nearest to another product but not named, then refused though nearest to its own. Of each the clearest first: by
+    how much nearer the wrong product is than the right one."""
+    wrong = [place for place, fate in enumerate(crops.fates()) if fate not in NO_ERROR]
     lead = np.nan_to_num(crops.similarities[:, 0] - crops.right_similarity, nan=-1.0)
-    kinds = np.where(crops.named >= 0, 0, np.where(crops.ranks != 0, 1, 2))
+    refused = crops.ranks == 0
     # Of those that were refused though nearest to their own, the least similar.
-    order = sorted(wrong, key=lambda place: (kinds[place], -lead[place], crops.similarities[place, 0], place))
+    order = sorted(wrong, key=lambda place: (refused[place], -lead[place], crops.similarities[place, 0], place))
     taken: Counter[tuple[str, int]] = Counter()
-    chosen = []
+    named, others = [], []
     for place in order:
         pair = crops.queries[place].product_id, int(crops.nearest[place, 0])
         taken[pair] += 1
         if taken[pair] <= OF_A_PAIR:
-            chosen.append(place)
-        if len(chosen) == most:
-            break
-    return chosen
+            (named if crops.named[place] >= 0 else others).append(place)
+    kept = named[: most - min(len(others), most // 3)]
+    return kept + others[: most - len(kept)]
 
 
 def worst_row(crops: CropAnswers, place: int) -> dict[str, Any]:
