@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facings.benchmark.frames import Data, Frame, Query, label_numbers
 from facings.benchmark.judged import Answer
+from facings.benchmark.parts import PARTS
 from facings.benchmark.products import checkout_of, product_precision
 from facings.boxes import xyxy_to_xywh
 from facings.metrics.average_precision import DrawnPrecision
@@ -23,27 +24,48 @@ from facings.metrics.end_to_end import (
     frame_outcome,
     match_boxes,
 )
+from facings.runtime.decision import decide
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
+from facings.structures import Decision, Detections
 
+NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 Figures = dict[str, float]
 Intervals = dict[str, tuple[float, float]]
 Advance = Callable[[], None]
 
 
-def answer_frames(recognizer: Recognizer, frames: Sequence[Frame], advance: Advance = lambda: None) -> list[Answer]:
-    """Ask the bundle about every frame. `advance` is called after each. Raises DataError for a damaged picture."""
+def answer_frames(
+    recognizer: Recognizer,
+    frames: Sequence[Frame],
+    advance: Advance = lambda: None,
+    *,
+    parts: Sequence[str] = PARTS["frames"],
+) -> list[Answer]:
+    """Ask the bundle about every frame, for these `parts` (see `PARTS`) and no more. `advance` is called after each.
+
+    Without `end_to_end` no box is named: decisions are those of a bundle without gallery, or without `detection` empty.
+
+    Raises DataError for a damaged picture.
+    """
     answers = []
     for frame in frames:
-        image = read_image(frame.path)
-        decision = recognizer.recognize(image)
+        image, detections, decision = read_image(frame.path), NOTHING, Decision(None, ())
         outcome, ranks = None, np.full(len(frame.boxes), -2, np.int64)
         nearest: tuple[str, ...] = ()
-        if recognizer.gallery is not None:
-            enrolled = recognizer.gallery.items
-            outcome = frame_outcome(decision, frame.boxes, frame.products, enrolled=frozenset(enrolled))
+        if "end_to_end" in parts:
+            result = recognizer.run(image)
+            detections, decision = result.detections, result.decision
+            if recognizer.gallery is not None:
+                enrolled = frozenset(recognizer.gallery.items)
+                outcome = frame_outcome(decision, frame.boxes, frame.products, enrolled=enrolled)
+        if "detection" in parts:
+            detections = recognizer.detect(image)
+            if "end_to_end" not in parts:
+                sure = detections.above(recognizer.bundle.postprocess.score_threshold)
+                decision = decide(sure, None, recognizer.bundle, None)
+        if "identification" in parts and recognizer.gallery is not None:
             ranks, nearest = identify(recognizer, image, frame.boxes, frame.products)
-        detections = recognizer.detect(image)
         answers.append(Answer(frame, decision, detections, outcome, ranks, nearest))
         advance()
     return answers

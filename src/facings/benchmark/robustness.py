@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.benchmark.accuracy import coco_results, identify
+from facings.benchmark.accuracy import NOTHING, coco_results, identify
 from facings.benchmark.corruptions import CORRUPTIONS, STRENGTHS, Spoiled, check_corruption, spoil
 from facings.benchmark.frames import Data, Frame, Query
 from facings.benchmark.judged import Answer
@@ -21,12 +21,11 @@ from facings.metrics.average_precision import DrawnPrecision
 from facings.metrics.bootstrap import draws, percentile_interval
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
-from facings.structures import Decision, Detections
+from facings.structures import Decision
 
 METRICS = ("ap50", "ap", "r1")
 REPEATS = 200
 CLEAN = ("clean", 0)
-NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 Cell = tuple[str, int]
 Values = NDArray[np.float64]
 

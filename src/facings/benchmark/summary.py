@@ -25,6 +25,7 @@ from facings.benchmark.crop_breakdown import crop_breakdown, picture_groups
 from facings.benchmark.crops import CropAnswers
 from facings.benchmark.frames import Data
 from facings.benchmark.judged import Answer
+from facings.benchmark.parts import PARTS, has_gallery
 from facings.benchmark.record import git_state, machine
 from facings.benchmark.rows import PROTOCOLS
 from facings.runtime.bundle import Bundle
@@ -52,27 +53,30 @@ def summarise(
     *,
     command: str,
     seed: int = 0,
+    protocol: str = "frames",
 ) -> dict[str, Any]:
-    """The content. `crops`: what was said of the queries of `data`, None where nothing was asked; parts that the bundle or the data
-    have nothing for are None.
+    """The content. `crops`: what was said of the queries of `data`, None where nothing was asked; parts that `protocol` does not
+    ask (see `PARTS`), or that the bundle or the data have nothing for, are None.
 
     Figures that have no value (a share of nothing) are None, so that the file is plain JSON.
     """
     parts: dict[str, Any] = dict.fromkeys(("detection", "identification", "end_to_end", "recognition"))
-    has_gallery = bundle.has("embedder") and (bundle.path / "gallery" / "CURRENT").is_file()
+    names, asked = has_gallery(bundle), PARTS[protocol]
     details: dict[str, Any] = dict.fromkeys(DETAILS)
-    if answers and bundle.has("detector"):
+    if answers and bundle.has("detector") and {"detection", "end_to_end"} & set(asked):
+        details["frames"] = frame_rows(answers)
+    if answers and bundle.has("detector") and "detection" in asked:
         results = coco_results(answers, data, bundle.labels)
-        details |= box_breakdown(results, data) | {"frames": frame_rows(answers)}
+        details |= box_breakdown(results, data)
         figures, intervals = detection_figures(results, data, seed=seed)
         figures |= operating_point(answers)
         parts["detection"] = {"figures": figures, "intervals": intervals, "classes": list(data.labels)}
-    if answers and has_gallery:
+    if answers and names and "identification" in asked:
         parts["identification"] = _part(identification_figures([answer.ranks for answer in answers], seed=seed))
-        if bundle.has("detector"):
-            parts["end_to_end"] = _part(end_to_end_figures(answers, seed=seed))
-            noted = [product for answer in answers for product in answer.frame.products if product is not None]
-            details |= chain_breakdown(answers, catalogue_of(bundle, noted))
+    if answers and names and bundle.has("detector") and "end_to_end" in asked:
+        parts["end_to_end"] = _part(end_to_end_figures(answers, seed=seed))
+        noted = [product for answer in answers for product in answer.frame.products if product is not None]
+        details |= chain_breakdown(answers, catalogue_of(bundle, noted))
     if crops is not None and len(crops):
         groups = [crops.ranks[places] for places in picture_groups(crops)]
         parts["recognition"] = _part(identification_figures(groups, seed=seed))
@@ -81,8 +85,8 @@ def summarise(
         details["crops"] = crop_breakdown(crops, dict(zip(gallery.items, views, strict=True)), seed=seed)
     content = {
         "schema": SCHEMA,
-        "protocol": "frames",
-        "protocol_version": PROTOCOLS["frames"],
+        "protocol": protocol,
+        "protocol_version": PROTOCOLS[protocol],
         "bundle": bundle_identity(bundle),
         "data": {
             "name": data.name,
@@ -94,7 +98,7 @@ def summarise(
         },
         **parts,
         **details,
-        "confusions": _named(confusions(answers), bundle) if has_gallery else [],
+        "confusions": _named(confusions(answers), bundle) if names else [],
         "latency": dict(latency) if latency is not None else None,
         "command": command,
         "commit": git_state(),

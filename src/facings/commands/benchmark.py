@@ -5,7 +5,7 @@ Nothing here loads torch: what is measured is what a shop runs.
 
 import importlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from facings.benchmark.crop_breakdown import worst_queries
 from facings.benchmark.crop_pictures import CropPlate, crop_plates
 from facings.benchmark.crops import CropAnswers, ask_crops, crop_lines
 from facings.benchmark.frames import Query, label_numbers
+from facings.benchmark.identified import IDENTIFIED, identified_lines
 from facings.benchmark.latency import measure_latency
+from facings.benchmark.parts import PARTS, check_answerable
 from facings.benchmark.pictures import draw_frame, judge_frame, worst_and_typical
 from facings.benchmark.record import write_result
-from facings.benchmark.report import HEADLINE, UNITS, Plate, milliseconds, share, write_report
+from facings.benchmark.report import CHECKOUT, HEADLINE, UNITS, Plate, milliseconds, share, write_report
 from facings.benchmark.report_plots import marks_of
 from facings.benchmark.rows import append_rows, figure_rows, stamp
 from facings.benchmark.summary import HEADLINES, claim_metrics, summarise
@@ -34,6 +36,7 @@ from facings.commands.benchmark_data import read_data
 from facings.commands.environment import command_line, write_environment
 from facings.commands.last_run import against_last_run
 from facings.commands.protocols import plain
+from facings.commands.subject_bundles import with_bundle
 from facings.data.tables import read_recognition_table
 from facings.errors import ConfigError
 from facings.files import atomic_write
@@ -42,8 +45,9 @@ from facings.runtime.bundle import Bundle
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
 
-# Protocol → the module of `commands` that runs it; `frames` is the one below.
+# Protocol → the module of `commands` that runs it; those of `PARTS` are run below.
 OTHERS = {
+    "segmentation": "segmentation_protocol",
     "turnover": "turnover",
     "robustness": "robustness",
     "latency": "latency_protocol",
@@ -55,44 +59,66 @@ LONGEST = 1200
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
-    """Measure, print, and write `benchmark.json`, `report.html`, `report.md`, `decisions.jsonl`, `crops.jsonl`,
-    `predictions/`, `annotated/`.
+    """Run the protocol: on one bundle and dataset, or on every pair of two lists, see `commands.matrix`.
 
     Returns the headline figures. Raises ConfigError, DataError or BundleError for what the user can mend.
     """
+    # Imported when they are asked for: each brings its own libraries.
+    if (cfg.bundles or cfg.datasets) and cfg.protocol != "cross_store":
+        figures: dict[str, float] = importlib.import_module("facings.commands.matrix").run(cfg, run_one)
+        return figures
+    return run_one(with_bundle(cfg))
+
+
+def run_one(cfg: DictConfig) -> dict[str, float]:
+    """Of one bundle and one dataset."""
     if cfg.protocol in OTHERS:
-        # Imported when it is asked for: each brings its own libraries.
         figures: dict[str, float] = importlib.import_module(f"facings.commands.{OTHERS[cfg.protocol]}").run(cfg)
         return figures
-    console = Console()
+    return run_frames(cfg)
+
+
+def run_frames(cfg: DictConfig) -> dict[str, float]:
+    """Measure the protocol's parts, print, and write `benchmark.json`, `report.html`, `report.md`, `decisions.jsonl`,
+    `identified.jsonl`, `crops.jsonl`, `predictions/`, `annotated/`. Returns the headline figures."""
+    console, protocol = Console(), str(cfg.protocol)
+    parts = PARTS[protocol]
     _check_settings(cfg)
     bundle = Bundle.open(str(cfg.bundle))
     data = read_data(cfg)
+    check_answerable(protocol, bundle, data)
     if data.frames and bundle.has("detector"):
         label_numbers(bundle.labels, data.labels)
     folder = run_folder(cfg)
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     environment = write_environment(folder, seed=int(cfg.seed), data=data.checksums, command=command_line("benchmark"))
     recognizer = Recognizer(bundle, threads=cfg.threads)
-    queries = data.queries if recognizer.gallery is not None else ()
+    queries = data.queries if recognizer.gallery is not None and "recognition" in parts else ()
     pictures = list(dict.fromkeys([f.path for f in data.frames] or [q.path for q in data.queries]))
     pictures = pictures[: int(cfg.latency_images)]
+    latency = None
     with _progress(console) as progress:
-        times = progress.add_task("latency", total=len(pictures) * int(cfg.repeats))
+        times = progress.add_task("latency", total=len(pictures) * int(cfg.repeats), visible="latency" in parts)
         frames = progress.add_task("frames", total=len(data.frames))
         asked = progress.add_task("crops", total=len(queries), visible=bool(queries))
-        latency = measure_latency(
-            bundle.path,
-            pictures,
-            threads=cfg.threads,
-            warmup=int(cfg.warmup),
-            repeats=int(cfg.repeats),
-            advance=lambda: progress.advance(times),
-        )
-        answers = answer_frames(recognizer, data.frames, lambda: progress.advance(frames))
+        if "latency" in parts:
+            latency = measure_latency(
+                bundle.path,
+                pictures,
+                threads=cfg.threads,
+                warmup=int(cfg.warmup),
+                repeats=int(cfg.repeats),
+                advance=lambda: progress.advance(times),
+            )
+        answers = answer_frames(recognizer, data.frames, lambda: progress.advance(frames), parts=parts)
         crops = ask_crops(recognizer, queries, lambda: progress.advance(asked)) if queries else None
     command = command_line("benchmark")
-    content = summarise(bundle, data, answers, crops, latency, command=command, seed=int(cfg.seed))
+    content = summarise(bundle, data, answers, crops, latency, command=command, seed=int(cfg.seed), protocol=protocol)
+    if "identification" in parts and recognizer.gallery is not None:
+        atomic_write(folder / IDENTIFIED, "".join(identified_lines(answers)))
+    if not {"detection", "end_to_end"} & set(parts):
+        # No box was asked: there is nothing to draw.
+        answers = []
     results = coco_results(answers, data, bundle.labels) if answers and bundle.has("detector") else []
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     content["against"] = plain(against_last_run(folder, content, config, data, answers, results))
@@ -126,19 +152,31 @@ def tables(content: dict[str, Any]) -> list[Table]:
             continue
         text = f"{milliseconds(value)} {UNITS[name]}" if name in UNITS else share(value)
         figures.add_row(label, text, f"{share(low_high[0])} – {share(low_high[1])}" if low_high else "")
-    latency = content["latency"]
+    made, latency = [figures], content["latency"]
+    if content["protocol"] == "end_to_end":
+        made.append(_lists_table(content["end_to_end"]))
+    if latency is None:
+        return made
     stages = Table("stage", "p50", "p95", "p99", title=f"latency in ms, {latency['threads']} threads")
     for stage, times in latency["stages"].items():
         stages.add_row(stage, *(milliseconds(times[name]) for name in ("p50", "p95", "p99")))
     if latency["disturbed"]:
         stages.caption = f"disturbed: other programs took {latency['other_cpu_share']:.0%} of the processor"
-    return [figures, stages]
+    return [*made, stages]
+
+
+def _lists_table(together: Mapping[str, Any]) -> Table:
+    """AP over products, and the lists of frames as a till would read them, overall."""
+    made = Table("figure", "value", "95 % interval", title="products in their place, and the lists of frames")
+    for name, label in {"product_ap": "Product AP", "product_ap50": "Product AP50", **CHECKOUT}.items():
+        if (value := together["figures"].get(name)) is not None:
+            low_high = together["intervals"].get(name)
+            made.add_row(label, share(value), f"{share(low_high[0])} – {share(low_high[1])}" if low_high else "")
+    return made
 
 
 def _check_settings(cfg: DictConfig) -> None:
     """Fail before anything is measured."""
-    if cfg.protocol != "frames":
-        raise ConfigError(f"protocol is {cfg.protocol!r}; expected one of frames, {', '.join(OTHERS)}")
     if OmegaConf.is_missing(cfg, "bundle"):
         raise ConfigError(
             "bundle is not given: facings benchmark bundle=FOLDER, the folder that `facings export` wrote"
@@ -147,8 +185,11 @@ def _check_settings(cfg: DictConfig) -> None:
         if int(cfg[name]) < least:
             raise ConfigError(f"{name} is {cfg[name]}; expected {least} or more")
     if cfg.result:
+        parts = PARTS[cfg.protocol]
+        times = ["frame_ms_p50", "frame_ms_p95", "peak_mib"] if "latency" in parts else []
         claim_of(
-            str(cfg.result), available=[*HEADLINES, "recognition_r1", "frame_ms_p50", "frame_ms_p95", "bundle_mib"]
+            str(cfg.result),
+            available=[*(n for n, (part, _) in HEADLINES.items() if part in parts), *times, "bundle_mib"],
         )
 
 
@@ -205,8 +246,10 @@ def _append(folder: Path, content: dict[str, Any], cfg: DictConfig) -> None:
     """The run's figures as rows of the results file."""
     settings = {"class_agnostic": bool(cfg.data.class_agnostic), "max_images": cfg.max_images}
     settings |= {"unknown_products": list(cfg.data.unknown_products), "frames": content["data"]["frames"]}
+    if content["protocol"] == "recognition":
+        settings |= {name: cfg.recognition[name] for name in ("split", "role")}
     marked = stamp(
-        "frames",
+        content["protocol"],
         data=content["data"]["checksums"],
         bundle=content["bundle"],
         command=content["command"],
