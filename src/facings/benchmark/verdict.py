@@ -14,6 +14,7 @@ from facings.metrics.average_precision import DrawnPrecision, paired_intervals
 from facings.metrics.bootstrap import Difference, draws, paired_difference
 from facings.metrics.checkout import checkout_draws, checkout_figures, count_products
 from facings.metrics.end_to_end import frame_outcome
+from facings.metrics.matching import IouType
 from facings.structures import Decision
 
 REPEATS = 1000
@@ -24,6 +25,8 @@ FEW = 20
 LESS = ("acd",)
 Winner = Literal["better", "worse", "no difference shown"]
 Products = Sequence[str | None]
+# What is matched by overlap → kind of IoU, and what its figures' names begin with.
+OVERLAPS: Mapping[str, tuple[IouType, str]] = {"boxes": ("bbox", ""), "masks": ("segm", "mask_")}
 
 
 @dataclass(frozen=True)
@@ -62,27 +65,63 @@ class Verdict:
         return "better" if (self.difference.value > 0) != (self.figure in LESS) else "worse"
 
 
-def verdicts(truth: Truth, sides: Sequence[Side], *, seed: int = 0, repeats: int = REPEATS) -> list[Verdict]:
-    """Every side but the first against the first: `ap`, `ap50`; with decisions and products of all also `f1`, `cacc`, `acd`
-    (see `facings.metrics.end_to_end`, `checkout`; every annotated product counts, enrolled or not, so that what both are
-    divided by is the same).
+def verdicts(
+    truth: Truth,
+    sides: Sequence[Side],
+    *,
+    of: Sequence[str] = ("boxes", "products"),
+    seed: int = 0,
+    repeats: int = REPEATS,
+) -> list[Verdict]:
+    """Every side but the first against the first: of `boxes` `ap`, `ap50`; of `masks` `mask_ap`, `mask_ap50`; of `products`, where
+    all have decisions and products are known, `f1`, `cacc`, `acd` (see `facings.metrics.end_to_end`, `checkout`; every annotated
+    product counts, enrolled or not, so that what both are divided by is the same).
 
     Raises ValueError for fewer than two sides.
     """
     if len(sides) < 2:
         raise ValueError(f"{len(sides)} sides; a comparison wants two or more")
-    drawn = [DrawnPrecision(truth.coco, side.predictions) for side in sides]
     found: list[tuple[str, str, Difference]] = []
-    for side, own in zip(sides[1:], drawn[1:], strict=True):
-        pairs = paired_intervals(own, drawn[0], seed=seed, repeats=repeats)
-        found += [(figure, side.name, difference) for figure, difference in pairs.items()]
-    if all(side.decisions is not None for side in sides) and any(p is not None for row in truth.products for p in row):
+    for kind, (iou_type, prefix) in OVERLAPS.items():
+        if kind in of:
+            drawn = [DrawnPrecision(truth.coco, side.predictions, iou_type=iou_type) for side in sides]
+            for side, own in zip(sides[1:], drawn[1:], strict=True):
+                pairs = paired_intervals(own, drawn[0], seed=seed, repeats=repeats)
+                found += [(f"{prefix}{figure}", side.name, difference) for figure, difference in pairs.items()]
+    known = any(p is not None for row in truth.products for p in row)
+    if "products" in of and known and all(side.decisions is not None for side in sides):
         found += _by_product(truth, sides, seed=seed, repeats=repeats)
+    return adjusted(found, sides[0].name, repeats)
+
+
+def rank_verdicts(
+    sides: Mapping[str, Mapping[str, Sequence[NDArray[np.bool_]]]], *, seed: int = 0, repeats: int = REPEATS
+) -> list[Verdict]:
+    """Every side but the first against the first. `sides`: name → figure → for each picture whether each crop was named right; of
+    all sides the same figures, pictures and crops."""
+    (first, base), found = next(iter(sides.items())), []
+    for name, own in list(sides.items())[1:]:
+        for figure, pictures in own.items():
+            wholes = np.array([len(right) for right in pictures], np.float64)
+            lots = list(draws(len(pictures), seed=seed, repeats=repeats))
+            rows, values = [], []
+            for side in (pictures, base[figure]):
+                parts = np.array([right.sum() for right in side], np.float64)
+                rows.append(
+                    np.array([parts[lot].sum() / wholes[lot].sum() if wholes[lot].sum() else np.nan for lot in lots])
+                )
+                values.append(float(parts.sum() / wholes.sum()) if wholes.sum() else float("nan"))
+            found.append((figure, name, paired_difference(rows[0], rows[1], values[0] - values[1])))
+    return adjusted(found, first, repeats)
+
+
+def adjusted(found: Sequence[tuple[str, str, Difference]], first: str, repeats: int) -> list[Verdict]:
+    """Verdicts of figure, side and difference, figure by figure, their p raised for the sides."""
     made = []
     for figure in dict.fromkeys(name for name, _, _ in found):
         group = [entry for entry in found if entry[0] == figure]
-        adjusted = holm([p_value(difference, repeats) for _, _, difference in group])
-        made += [Verdict(figure, sides[0].name, n, d, p) for (_, n, d), p in zip(group, adjusted, strict=True)]
+        raised = holm([p_value(difference, repeats) for _, _, difference in group])
+        made += [Verdict(figure, first, n, d, p) for (_, n, d), p in zip(group, raised, strict=True)]
     return made
 
 

@@ -70,22 +70,22 @@ def run(cfg: DictConfig) -> dict[str, float]:
     return run_one(with_bundle(cfg))
 
 
-def run_one(cfg: DictConfig) -> dict[str, float]:
-    """Of one bundle and one dataset."""
+def run_one(cfg: DictConfig, place: str = ".") -> dict[str, float]:
+    """Of one bundle and one dataset. `place`: the run's folder, seen from that of the list's run which holds it."""
     if cfg.protocol in OTHERS:
         figures: dict[str, float] = importlib.import_module(f"facings.commands.{OTHERS[cfg.protocol]}").run(cfg)
         return figures
-    return run_frames(cfg)
+    return run_frames(cfg, place)
 
 
-def run_frames(cfg: DictConfig) -> dict[str, float]:
+def run_frames(cfg: DictConfig, place: str) -> dict[str, float]:
     """Measure the protocol's parts, print, and write `benchmark.json`, `report.html`, `report.md`, `decisions.jsonl`,
     `identified.jsonl`, `crops.jsonl`, `predictions/`, `annotated/`. Returns the headline figures."""
     console, protocol = Console(), str(cfg.protocol)
     parts = PARTS[protocol]
     _check_settings(cfg)
     bundle = Bundle.open(str(cfg.bundle))
-    data = read_data(cfg)
+    data = read_data(cfg, crops="recognition" in parts)
     check_answerable(protocol, bundle, data)
     if data.frames and bundle.has("detector"):
         label_numbers(bundle.labels, data.labels)
@@ -121,7 +121,7 @@ def run_frames(cfg: DictConfig) -> dict[str, float]:
         answers = []
     results = coco_results(answers, data, bundle.labels) if answers and bundle.has("detector") else []
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    content["against"] = plain(against_last_run(folder, content, config, data, answers, results))
+    content["against"] = plain(against_last_run(folder, content, config, data, answers, results, place))
     _append(folder, content, cfg)
     _write(folder, content, answers, results, crops, recognizer, cfg)
     for table in tables(content):

@@ -20,8 +20,8 @@ DEFAULTS: Mapping[str, Any] = {"annotations": None, "images": None, "class_agnos
 NO_CROPS: Mapping[str, Any] = {"table": None, "split": None, "role": "query"}
 
 
-def read_data(cfg: DictConfig) -> Data:
-    """Frames and query crops of a configuration. Raises DataError or ConfigError."""
+def read_data(cfg: DictConfig, *, crops: bool = True) -> Data:
+    """Frames and, unless `crops` is false, query crops of a configuration. Raises DataError or ConfigError."""
     frames: tuple[Frame, ...] = ()
     labels: tuple[str, ...] = ()
     checksums: dict[str, str] = {}
@@ -37,13 +37,14 @@ def read_data(cfg: DictConfig) -> Data:
         frames, labels, faults = found.frames, found.labels, found.faults
         checksums |= found.checksums
     queries: tuple[Query, ...] = ()
-    if cfg.recognition.table:
+    if crops and cfg.recognition.table:
         path = Path(cfg.recognition.table)
         rows = read_recognition_table(path).select(split=cfg.recognition.split, role=cfg.recognition.role)
         queries = tuple(Query(row.path, row.product_id, row.corners) for row in rows)[:limit]
         checksums[path.name] = sha256(path)
     if not frames and not queries:
-        raise ConfigError("nothing to ask: give data.annotations with data.images, or recognition.table")
+        table = ", or recognition.table" if crops else f"; protocol={cfg.protocol} asks no recognition.table"
+        raise ConfigError(f"nothing to ask: give data.annotations with data.images{table}")
     return Data(str(cfg.data.name), frames, labels, checksums, queries, faults)
 
 

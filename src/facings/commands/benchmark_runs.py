@@ -17,7 +17,16 @@ from facings.errors import ConfigError, DataError
 from facings.files import sha256
 
 FIELDS = ("image_id", "category_id", "bbox", "score")
+# Protocols without answers by picture, and those with: what their verdicts are of.
 NO_PICTURES = ("robustness", "latency", "scale", "cross_store", "turnover")
+JUDGED: Mapping[str, tuple[str, ...]] = {
+    "frames": ("boxes", "products"),
+    "detection": ("boxes",),
+    "end_to_end": ("products",),
+    "segmentation": ("masks",),
+    "recognition": ("crops",),
+    "evaluate": ("boxes", "products"),
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,9 @@ def read_run(folder: Path) -> FinishedRun:
             if content.get("schema") != SCHEMA:
                 raise DataError(f"{path}: schema is {content.get('schema')!r}; expected {SCHEMA!r}")
             return of_benchmark(folder, content, _yaml(folder / "config.yaml"))
+        path = folder / "segmentation.json"
+        if path.is_file():
+            return _of_segmentation(folder, _json(path), _yaml(folder / "config.yaml"))
         path = folder / "results.json"
         if path.is_file() and (folder / "predictions" / "detections.json").is_file():
             return _of_evaluate(folder)
@@ -120,6 +132,8 @@ def read_truth(run: FinishedRun, annotations: Path | None = None) -> Truth:
     Raises ConfigError where one is gone, is no longer the file that the run was asked about, or where one was given for several.
     """
     asked = run.frames
+    if not asked.files:
+        raise ConfigError(f"{run.folder}: was asked about crops alone; there are no boxes to look at")
     if annotations is not None and len(asked.files) > 1:
         names = ", ".join(str(path) for path, _ in asked.files)
         raise ConfigError(
@@ -162,29 +176,43 @@ def read_side(run: FinishedRun, truth: Truth) -> Side:
 
 
 def of_benchmark(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> FinishedRun:
-    """`content`, `config`: of its `benchmark.json` and `config.yaml`. Raises ConfigError for a run without boxes."""
-    if content["detection"] is None:
+    """`content`, `config`: of its `benchmark.json` and `config.yaml`. Raises ConfigError for a run of `frames` without boxes."""
+    # Runs from before there were protocols and versions are of the first.
+    protocol = str(content.get("protocol", "frames"))
+    if "boxes" in JUDGED[protocol] and content["detection"] is None:
         raise ConfigError(f"{folder}: was asked about no frames, or has no detector; compare needs boxes by picture")
-    data = config["data"]
-    settings = {name: data.get(name) for name in ("class_agnostic", "unknown_products")}
+    settings = {name: config["data"].get(name) for name in ("class_agnostic", "unknown_products")}
     settings |= {"max_images": config.get("max_images"), "frames": content["data"]["frames"]}
-    frames = Frames(
-        ((Path(str(data["annotations"])), Path(str(data["images"]))),), bool(data.get("class_agnostic")),
-        frozenset(map(str, data.get("unknown_products") or ())), settings["max_images"],
-    )  # fmt: skip
+    if protocol == "recognition":
+        settings |= {name: config["recognition"].get(name) for name in ("split", "role")}
     figures = {name: value for name, value in content["headline"].items() if value is not None}
     intervals = dict(content["headline_intervals"])
     for name in ("product_ap", "product_ap50", "cacc", "acd", "mccd", "mciou"):
         part = content["end_to_end"] or {"figures": {}, "intervals": {}}
         if part["figures"].get(name) is not None:
             figures[name], intervals[name] = part["figures"][name], part["intervals"].get(name)
-    # Runs from before there were versions are of the first.
-    asked = Asked("frames", int(content.get("protocol_version", 1)), content["data"]["checksums"], settings)
+    asked = Asked(protocol, int(content.get("protocol_version", 1)), content["data"]["checksums"], settings)
     intervals = {name: pair for name, pair in intervals.items() if pair is not None}
     name = f"{content['bundle']['name']} ({folder.name})"
     machine, commit = content["machine"], content["commit"]
     disturbed = bool((content["latency"] or {}).get("disturbed"))
-    return FinishedRun(folder, name, asked, figures, intervals, machine, commit, frames, disturbed)
+    return FinishedRun(folder, name, asked, figures, intervals, machine, commit, _frames(config), disturbed)
+
+
+def _of_segmentation(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> FinishedRun:
+    figures = {name: float(value) for name, value in content["figures"].items() if value is not None}
+    intervals = {name: pair for name, pair in content["intervals"].items() if None not in pair}
+    asked = Asked("segmentation", int(content["protocol_version"]), content["data"], content["settings"])
+    name = f"{content['bundle']['name']} ({folder.name})"
+    return FinishedRun(folder, name, asked, figures, intervals, content["machine"], content["commit"], _frames(config))
+
+
+def _frames(config: Mapping[str, Any]) -> Frames:
+    """What a benchmark was asked about; no file where it was about crops alone."""
+    data = config["data"]
+    files = ((Path(str(data["annotations"])), Path(str(data["images"]))),) if data.get("annotations") else ()
+    hidden = frozenset(map(str, data.get("unknown_products") or ()))
+    return Frames(files, bool(data.get("class_agnostic")), hidden, config.get("max_images"))
 
 
 def _of_evaluate(folder: Path) -> FinishedRun:

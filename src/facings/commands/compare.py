@@ -14,16 +14,17 @@ from rich.table import Table
 from facings.analysis.curve_figures import png
 from facings.analysis.pareto_figure import Point, draw_pareto
 from facings.benchmark.rows import read_rows
-from facings.benchmark.verdict import FEW, LEVEL, REPEATS, Verdict, verdicts
-from facings.commands.benchmark_runs import FinishedRun, differences, read_run, read_side, read_truth, refuse_unlike
+from facings.benchmark.verdict import FEW, LEVEL, REPEATS, Verdict
+from facings.commands.benchmark_runs import JUDGED, FinishedRun, differences, read_run, refuse_unlike
 from facings.commands.protocols import plain
+from facings.commands.run_verdicts import judge
 from facings.errors import ConfigError, FacingsError
 from facings.files import atomic_write
 
 # What is shown, where a run has it.
 SHOWN = (
-    "ap", "ap50", "mask_ap", "identification_r1", "recognition_r1", "end_to_end_f1", "product_ap50", "cacc", "acd", "mciou",
-    "frame_ms_p50", "peak_mib", "bundle_mib",
+    "ap", "ap50", "mask_ap", "boundary_ap", "identification_r1", "recognition_r1", "end_to_end_f1", "product_ap50", "cacc",
+    "acd", "mciou", "frame_ms_p50", "peak_mib", "bundle_mib",
 )  # fmt: skip
 TIMES = ("frame_ms_p50", "frame_ms_p95")
 COSTS = {"frame_ms_p50": "ms a frame (median)", "bundle_mib": "MiB on disk"}
@@ -60,7 +61,7 @@ def groups_of(paths: Sequence[Path], console: Console) -> list[list[FinishedRun]
         return [runs]
     if len(paths) > 1:
         raise ConfigError("give run folders, or one results file")
-    entries = [entry for entry in read_rows(paths[0]) if entry["protocol"] == "frames"]
+    entries = [entry for entry in read_rows(paths[0]) if entry["protocol"] in JUDGED]
     folders = list(dict.fromkeys(paths[0].parent / str(entry["run"]) for entry in entries))
     groups: list[list[FinishedRun]] = []
     for folder in folders:
@@ -77,19 +78,18 @@ def groups_of(paths: Sequence[Path], console: Console) -> list[list[FinishedRun]
             group.append(run)
     for group in groups:
         if len(group) == 1:
-            console.print(f"{group[0].folder}: no other run of protocol=frames was asked the same; left out")
+            protocol = group[0].asked.protocol
+            console.print(f"{group[0].folder}: no other run of protocol={protocol} was asked the same; left out")
     if not any(len(group) > 1 for group in groups):
-        raise ConfigError(f"{paths[0]}: holds no two runs of protocol=frames that were asked the same")
+        raise ConfigError(f"{paths[0]}: holds no two runs with answers by picture that were asked the same")
     return [group for group in groups if len(group) > 1]
 
 
 def compare(runs: Sequence[FinishedRun], output: Path, options: argparse.Namespace, console: Console) -> None:
     """Print and write one group: `compare.json`, and `pareto.png` where the runs have a cost."""
     runs = named_apart(runs)
-    truth = read_truth(runs[0], options.annotations)
-    sides = [read_side(run, truth) for run in runs]
-    found = verdicts(truth, sides, seed=options.seed, repeats=options.repeats)
-    notes = notes_of(runs, len(truth.boxes))
+    found, pictures = judge(runs, annotations=options.annotations, seed=options.seed, repeats=options.repeats)
+    notes = notes_of(runs, pictures)
     console.print(figures_table(runs))
     console.print(verdict_table(found))
     for note in notes:
@@ -97,22 +97,12 @@ def compare(runs: Sequence[FinishedRun], output: Path, options: argparse.Namespa
     content: dict[str, Any] = {
         "schema": "facings.compare/1",
         "asked": asdict(runs[0].asked),
-        "pictures": len(truth.boxes),
+        "pictures": pictures,
         "runs": [
             {"name": r.name, "figures": r.figures, "intervals": r.intervals, "commit": r.commit, "machine": r.machine}
             for r in runs
         ],
-        "verdicts": [
-            {
-                "figure": v.figure,
-                "first": v.first,
-                "second": v.second,
-                **asdict(v.difference),
-                "p": v.p,
-                "winner": v.winner,
-            }
-            for v in found
-        ],
+        "verdicts": [verdict_entry(verdict) for verdict in found],
         "notes": notes,
         "seed": options.seed,
         "repeats": options.repeats,
@@ -124,6 +114,12 @@ def compare(runs: Sequence[FinishedRun], output: Path, options: argparse.Namespa
         console.print(f"figure: {output / 'pareto.png'}", soft_wrap=True)
     atomic_write(output / "compare.json", json.dumps(plain(content), indent=2) + "\n")
     console.print(f"written: {output / 'compare.json'}", soft_wrap=True)
+
+
+def verdict_entry(verdict: Verdict) -> dict[str, Any]:
+    """As JSON says it."""
+    named = {name: getattr(verdict, name) for name in ("figure", "first", "second")}
+    return {**named, **asdict(verdict.difference), "p": verdict.p, "winner": verdict.winner}
 
 
 def notes_of(runs: Sequence[FinishedRun], pictures: int) -> list[str]:
@@ -143,7 +139,10 @@ def notes_of(runs: Sequence[FinishedRun], pictures: int) -> list[str]:
 
 
 def common_cost(runs: Sequence[FinishedRun]) -> str | None:
-    """What the plot is drawn over: time where it can be compared, else size; None where the runs tell neither."""
+    """What the plot of AP50 is drawn over: time where it can be compared, else size; None where the runs tell neither, or have no
+    AP50."""
+    if not all("ap50" in run.figures for run in runs):
+        return None
     usable = [name for name in COSTS if name not in TIMES or same_clock(runs)]
     return next((name for name in usable if all(name in run.figures for run in runs)), None)
 

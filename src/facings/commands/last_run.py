@@ -8,7 +8,7 @@ from typing import Any
 from facings.benchmark.frames import Data
 from facings.benchmark.judged import Answer
 from facings.benchmark.verdict import Side, Truth, verdicts
-from facings.commands.benchmark_runs import differences, of_benchmark, read_run, read_side
+from facings.commands.benchmark_runs import JUDGED, differences, of_benchmark, read_run, read_side
 from facings.commands.compare import notes_of
 from facings.errors import FacingsError
 
@@ -29,16 +29,18 @@ def against_last_run(
     data: Data,
     answers: Sequence[Answer],
     results: Sequence[Mapping[str, Any]],
+    place: str = ".",
 ) -> dict[str, Any] | None:
     """`run`, the last one's name, with its `bundle`, the `figures` of the verdict (this run minus that one), and `notes`; or with
     the reasons why it was `refused`. None where there is no last run, or this one found no boxes.
 
-    `content`, `config`: of this run, as it is going to write them; `results`: its COCO results.
+    `content`, `config`: of this run, as it is going to write them; `results`: its COCO results; `place`:
+    its folder, seen from that of a list's run which holds it.
     """
-    before = last_run(folder)
-    if before is None or content["detection"] is None:
+    before = last_run(folder, place)
+    if before is None or (content["detection"] is None and content["end_to_end"] is None):
         return None
-    told: dict[str, Any] = {"run": before.name, "refused": []}
+    told: dict[str, Any] = {"run": before.relative_to(_home(folder, place)).parts[0], "refused": []}
     try:
         earlier, own = read_run(before), of_benchmark(folder, content, config)
         if reasons := differences(earlier.asked, own.asked):
@@ -50,7 +52,7 @@ def against_last_run(
         sides = [read_side(earlier, truth), Side(own.name, results, decisions if named else None)]
     except FacingsError as fault:
         return told | {"refused": [str(fault)]}
-    found = verdicts(truth, sides, seed=int(content["seed"]))
+    found = verdicts(truth, sides, of=JUDGED[own.asked.protocol], seed=int(content["seed"]))
     figures = [
         {"figure": WORDS[verdict.figure], **asdict(verdict.difference), "p": verdict.p, "winner": verdict.winner}
         for verdict in found
@@ -59,7 +61,13 @@ def against_last_run(
     return told | {"bundle": earlier.name.rsplit(" (", 1)[0], "figures": figures, "notes": notes}
 
 
-def last_run(folder: Path) -> Path | None:
-    """The run folder beside this one whose `benchmark.json` was written last; None where there is none."""
-    finished = [path for path in folder.parent.glob("*/benchmark.json") if path.parent != folder]
+def last_run(folder: Path, place: str = ".") -> Path | None:
+    """The run folder beside this one whose `benchmark.json` was written last; None where there is none. Of a list's run: that at
+    the same `place` in the lists' runs beside this one."""
+    finished = [path for path in _home(folder, place).glob(f"*/{place}/benchmark.json") if path.parent != folder]
     return max(finished, key=lambda path: path.stat().st_mtime).parent if finished else None
+
+
+def _home(folder: Path, place: str) -> Path:
+    """The folder of runs that this one, or the list's run which holds it, lies in."""
+    return folder.parents[len(Path(place).parts)]

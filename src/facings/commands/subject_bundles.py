@@ -6,7 +6,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from facings.errors import ConfigError
 
 # Below a run's folder: what had to be exported first.
 EXPORTED = "bundles"
@@ -14,11 +13,14 @@ EXPORTABLE = (".ckpt", ".onnx")
 
 
 def bundle_folder(entry: Any, cfg: DictConfig, folder: Path) -> Path:
-    """The bundle's folder of one entry of a list, or of `bundle`. Raises ConfigError for a file that can be made none."""
-    path = Path(str(entry))
-    if path.suffix in EXPORTABLE:
-        raise ConfigError(f"bundle {entry}: a file; export it first, and give the folder that `facings export` wrote")
-    return path
+    """The bundle's folder of one entry of a list, or of `bundle`: what is none yet (a checkpoint, an ONNX file) becomes one below
+    `folder`. Raises FacingsError for what cannot be used."""
+    if not OmegaConf.is_config(entry) and Path(str(entry)).suffix not in EXPORTABLE:
+        return Path(str(entry))
+    # Exporting wants torch, which a bundle that is there does not.
+    from facings.commands.subjects import open_subjects
+
+    return open_subjects([entry], cfg, folder)[0]
 
 
 def with_bundle(cfg: DictConfig) -> DictConfig:
