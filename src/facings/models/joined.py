@@ -13,8 +13,8 @@ from facings.models.embedder import PooledBackbone
 class JoinedEmbedder(nn.Module):
     """The vectors of `trained` and of a frozen backbone's whitened mean feature, one behind the other.
 
-    The cosine of two crops is `share` (0–1) of the trained vectors' cosine and 1 - `share` of the frozen ones', so goods that training
-    never saw are told apart by what ImageNet knew, where training threw it away. Costs what both networks cost.
+    The cosine of two crops is `share` (0–1) of the trained vectors' cosine and 1 - `share` of the frozen ones', so goods that
+    training never saw are told apart by what ImageNet knew, where training threw it away. Costs what both networks cost.
 
     `backbone`: timm's name of the frozen one, whose feature (C,) loses `centre` (C,) and is multiplied by `matrix` (C, C) from the
     right before it is of unit length (`facings.metrics.whitening`); both are fitted afterwards and are weights of the model.
