@@ -1,6 +1,7 @@
 """`facings benchmark protocol=cross_store`: every bundle on every dataset. See docs/benchmark.md."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,13 +15,12 @@ from facings.benchmark.robustness import CLEAN, METRICS, Measured, measure
 from facings.benchmark.rows import row
 from facings.benchmark.summary import bundle_identity
 from facings.commands import protocols
-from facings.commands.benchmark_data import read_frames
+from facings.commands.benchmark_data import read_data, with_dataset
+from facings.commands.subject_bundles import EXPORTED, bundle_folder
 from facings.errors import ConfigError
 from facings.metrics.bootstrap import percentile_interval
 from facings.runtime.bundle import Bundle
 from facings.runtime.recognizer import Recognizer
-
-FIELDS = {"name", "annotations", "images", "class_agnostic", "unknown_products"}
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
@@ -36,14 +36,17 @@ def run(cfg: DictConfig) -> dict[str, float]:
         raise ConfigError(
             "protocol=cross_store writes no record; its figures stand in cross_store.json and benchmark.jsonl"
         )
-    if not own.bundles or not own.datasets:
-        raise ConfigError(
-            "protocol=cross_store wants cross_store.bundles=[FOLDER,…] and cross_store.datasets=[{name: …},…]"
-        )
-    bundles = _apart([Bundle.open(str(path)) for path in own.bundles])
-    datasets = [_read(entry, cfg.max_images) for entry in own.datasets]
+    asked = own.bundles or cfg.bundles, own.datasets or cfg.datasets
+    if not all(asked):
+        raise ConfigError("protocol=cross_store wants bundles=[FOLDER,…] and datasets=[NAME,{name: …},…]")
+    # Exporting, where a bundle is still a checkpoint, takes pictures of the first dataset.
+    listed = OmegaConf.merge(cfg, {"datasets": asked[1]})
+    assert isinstance(listed, DictConfig)
+    exported = Path(cfg.paths.output_dir) / EXPORTED
+    bundles = _apart([Bundle.open(str(bundle_folder(entry, listed, exported))) for entry in asked[0]])
+    datasets = [_read(cfg, entry) for entry in asked[1]]
     if len({data.name for data in datasets}) < len(datasets):
-        raise ConfigError("cross_store.datasets: two have one name; give each its own")
+        raise ConfigError("datasets: two have one name; give each its own")
     for bundle in bundles.values():
         for data in datasets:
             if bundle.has("detector"):
@@ -53,7 +56,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
     begun = protocols.begin(cfg, None, checksums, settings)
     table: dict[str, dict[str, Measured]] = {name: {} for name in bundles}
     with Progress(console=console) as progress:
-        task = progress.add_task("frames", total=len(bundles) * sum(len(data.frames) for data in datasets))
+        pictures = sum(len(data.frames) or len({query.path for query in data.queries}) for data in datasets)
+        task = progress.add_task("frames", total=len(bundles) * pictures)
         for name, bundle in bundles.items():
             recognizer = Recognizer(bundle, threads=cfg.threads)
             for number, data in enumerate(datasets):
@@ -90,22 +94,17 @@ def _interval(measured: Measured) -> dict[str, float]:
     return {"low": low, "high": high}
 
 
-def _read(entry: Any, limit: int | None) -> Data:
-    given = OmegaConf.to_container(entry) if OmegaConf.is_config(entry) else entry
-    if not isinstance(given, dict) or not {"name", "annotations", "images"} <= set(given) or set(given) - FIELDS:
-        raise ConfigError(f"cross_store.datasets: {given!r}; expected {{name, annotations, images}}, maybe class_agnostic, "
-                          "unknown_products")  # fmt: skip
-    return read_frames(
-        str(given["name"]), given["annotations"], given["images"], agnostic=bool(given.get("class_agnostic", False)),
-        unknown=given.get("unknown_products") or (), limit=limit,
-    )  # fmt: skip
+def _read(cfg: DictConfig, entry: Any) -> Data:
+    """Frames of a dataset, or of one without frames its crops."""
+    made = with_dataset(cfg, entry, "cross_store.datasets" if cfg.cross_store.datasets else "datasets")
+    return read_data(made, crops=not made.data.annotations)
 
 
 def _apart(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
     """By name; ConfigError where two have the same."""
     named = {bundle.name: bundle for bundle in bundles}
     if len(named) < len(bundles):
-        raise ConfigError("cross_store.bundles: two have one name and version; export one of them under another")
+        raise ConfigError("bundles: two have one name and version; export one of them under another")
     return named
 
 

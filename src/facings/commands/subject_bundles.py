@@ -6,7 +6,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-
 # Below a run's folder: what had to be exported first.
 EXPORTED = "bundles"
 EXPORTABLE = (".ckpt", ".onnx")
