@@ -22,6 +22,12 @@ def test_stages_add_up_and_every_run_counts(shop) -> None:
     parts = sum(stages[name]["mean"] for name in ("preprocess", "detect", "embed", "match"))
     assert 0 < parts <= stages["total"]["mean"] * 1.001
     assert stages["total"]["p50"] <= stages["total"]["p95"] <= stages["total"]["p99"] <= stages["total"]["max"]
+    inside = {part: times["mean"] for part, times in found["parts"].items()}
+    assert (
+        list(inside) == ["preprocess", "detector", "crop", "embedder", "match", "decide"] and min(inside.values()) > 0
+    )
+    assert inside["crop"] + inside["embedder"] == pytest.approx(stages["embed"]["mean"])
+    assert inside["match"] + inside["decide"] == pytest.approx(stages["match"]["mean"])
     assert found["cold_start_ms"] > stages["total"]["max"]
     assert 0 <= found["other_cpu_share"] <= 1
     # 3, 3, 2 and 1 painted cells.
@@ -53,3 +59,9 @@ def test_the_store_process_loads_no_research_library(shop) -> None:
 def test_a_bundle_at_fault_is_told_by_name(tmp_path, shop) -> None:
     with pytest.raises(BundleError, match="not a bundle"):
         measure_latency(tmp_path, [shop.images / "001.png"], warmup=0, repeats=1)
+
+
+def test_without_an_embedder_nothing_is_cropped(detector_only, shop) -> None:
+    found = measure_latency(detector_only, [shop.images / "001.png"], threads=1, warmup=0, repeats=2)
+    assert found["parts"]["crop"]["max"] == found["parts"]["embedder"]["max"] == 0
+    assert found["parts"]["decide"]["max"] > 0

@@ -22,6 +22,8 @@ from facings.runtime.recognizer import STAGES
 
 # Above this share of the processor taken by others, times are marked as disturbed.
 DISTURBED = 0.1
+# What a frame is made of, in its order; what is left of the total is keeping count.
+PARTS = ("preprocess", "detector", "crop", "embedder", "match", "decide")
 
 
 def measure_latency(
@@ -35,10 +37,10 @@ def measure_latency(
 ) -> dict[str, Any]:
     """Run `images` through the bundle `repeats` times after `warmup` runs. `threads` None: as many as there are cores.
 
-    Returns `stages` (stage → percentiles in ms; `total` is the frame without decoding, `decode` the JPEG), `runs`,
-    `threads`, `products_mean` (detections a frame), `cold_start_ms` (from the start of the process over opening and
-    checking the bundle to the first frame's decision), `peak_mib`, `other_cpu_share` (0–1: what other programs took of
-    the processor meanwhile) and `disturbed`.
+    Returns `stages` (stage → percentiles in ms; `total` is the frame without decoding, `decode` the JPEG), `parts` (the same of
+    `PARTS`, which tell cropping from embedding and deciding from matching), `runs`, `threads`, `products_mean` (detections a
+    frame), `cold_start_ms` (from the start of the process over opening and checking the bundle to the first frame's decision),
+    `peak_mib`, `other_cpu_share` (0–1: what other programs took of the processor meanwhile) and `disturbed`.
 
     Raises BundleError when the bundle cannot be opened or the process dies.
     """
@@ -50,6 +52,7 @@ def measure_latency(
     runs = result["runs"]
     return {
         "stages": {stage: percentiles([run[stage] for run in runs]) for stage in (*STAGES, "decode")},
+        "parts": {part: percentiles([run["parts"][part] for run in runs]) for part in PARTS},
         "runs": len(runs),
         "frames": len(images),
         "warmup": warmup,

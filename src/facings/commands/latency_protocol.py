@@ -1,6 +1,6 @@
 """`facings benchmark protocol=latency`: how fast a bundle is, at several numbers of threads and batches. See docs/benchmark.md."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from facings.benchmark.latency import measure_latency
+from facings.benchmark.latency import PARTS, measure_latency
+from facings.benchmark.provider_agreement import ProviderAgreement, provider_agreements
+from facings.benchmark.providers import CPU, chosen_providers
 from facings.benchmark.rows import row
 from facings.benchmark.steadiness import jitter
 from facings.benchmark.throughput import REFERENCE, Network, Round, speedups, time_networks
@@ -20,9 +22,14 @@ from facings.errors import ConfigError
 from facings.files import sha256
 from facings.runtime.bundle import Bundle
 
+# Pictures that providers are compared on: enough for a difference to show, few enough not to be waited for.
+COMPARED = 4
+
 
 def run(cfg: DictConfig) -> dict[str, float]:
     """Measure, print, and write `latency.json` and rows. Returns the median frame at each number of threads.
+
+    Whole frames run as the store runtime runs them, on the CPU provider; networks by each of `latency.providers`.
 
     Raises ConfigError, DataError or BundleError for what the user can mend.
     """
@@ -32,6 +39,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     threads, batches = _counts(own.threads, "latency.threads"), _counts(own.batches, "latency.batches")
     if int(own.rounds) < 3:
         raise ConfigError(f"latency.rounds is {own.rounds}; expected 3 or more")
+    providers, absent = chosen_providers(own.providers)
     bundle, data = protocols.open_bundle(cfg), read_data(cfg)
     pictures = list(dict.fromkeys([f.path for f in data.frames] or [q.path for q in data.queries]))
     pictures = pictures[: int(cfg.latency_images)]
@@ -53,9 +61,10 @@ def run(cfg: DictConfig) -> dict[str, float]:
             )
             rounds[count] = time_networks(
                 networks_of(bundle), reference, threads=count, batches=batches, rounds=int(own.rounds),
-                warmup=int(cfg.warmup), seed=int(cfg.seed), advance=advance,
+                providers=providers, warmup=int(cfg.warmup), seed=int(cfg.seed), advance=advance,
             )  # fmt: skip
-    content = content_of(frames, rounds)
+        agreements = provider_agreements(bundle, pictures[:COMPARED], providers, threads=threads[0])
+    content = content_of(frames, rounds) | providers_content(providers, absent, agreements)
     path = protocols.finish(cfg, begun, content, _rows(content))
     for table in tables(content, bundle.name):
         console.print(table)
@@ -91,8 +100,17 @@ def content_of(frames: dict[int, dict[str, Any]], rounds: dict[int, Round]) -> d
     }
 
 
+def providers_content(
+    providers: Sequence[str], absent: Mapping[str, str], agreements: Sequence[ProviderAgreement]
+) -> dict[str, Any]:
+    """What `latency.json` holds of providers: those asked, those that are `absent` with why, and how far they are apart from
+    the CPU provider."""
+    told = {"asked": list(providers), "absent": dict(absent), "agreement": [asdict(found) for found in agreements]}
+    return {"providers": told}
+
+
 def tables(content: dict[str, Any], name: str) -> list[Table]:
-    """Whole frames, networks, and what to doubt."""
+    """Whole frames, their parts, networks, how providers agree, and what to doubt."""
     whole = Table(
         "threads", "p50 ms", "p95", "p99", "jitter", "frames/s", "cold start ms", "peak MiB", title=f"{name}: frames"
     )
@@ -101,15 +119,33 @@ def tables(content: dict[str, Any], name: str) -> list[Table]:
         cells = (total["p50"], total["p95"], total["p99"])
         more = (f"{found['jitter']:.0%}", f"{found['frames_per_second']:.1f}", f"{found['cold_start_ms']:.0f}")
         whole.add_row(str(count), *(f"{value:.1f}" for value in cells), *more, f"{found['peak_mib']:.0f}")
-    parts = Table(
-        "network", "threads", "batch", "p50 ms", "p99", "a second", "over reference", "of peak", title="networks"
-    )
+    made = [whole, _parts_table(content["frames"]), _networks_table(content)]
+    return [*made, _agreement_table(content["providers"])] if content["providers"]["agreement"] else made
+
+
+def _parts_table(frames: Mapping[int, Mapping[str, Any]]) -> Table:
+    """The median of what a frame is made of, a column a number of threads."""
+    table = Table("part", *(f"{count} threads" for count in frames), title="parts of a frame, p50 ms")
+    for part in (*PARTS, "decode"):
+        found = [(f["stages"] if part == "decode" else f["parts"])[part]["p50"] for f in frames.values()]
+        table.add_row(part, *(f"{value:.2f}" for value in found))
+    return table
+
+
+def _networks_table(content: Mapping[str, Any]) -> Table:
+    table = Table("network", "provider", "threads", "batch", "p50 ms", "p99", "a second", "over reference", "of peak")
+    table.title = "networks"
     for timed in content["networks"]:
         f = timed["figures"]
-        cells_ = (timed["name"], str(timed["threads"]), str(timed["batch"]), f"{f['p50']:.2f}", f"{f['p99']:.2f}")
+        cells = (timed["name"], timed["provider"].removesuffix("ExecutionProvider"), str(timed["threads"]))
+        times = (str(timed["batch"]), f"{f['p50']:.2f}", f"{f['p99']:.2f}", f"{f['per_second']:.1f}")
         ratio, share = timed["over_reference"]["value"], timed["share_of_peak"]["value"]
-        parts.add_row(*cells_, f"{f['per_second']:.1f}", f"{ratio:.2f}", f"{share:.0%}")
-    doubts = []
+        table.add_row(*cells, *times, f"{ratio:.2f}", f"{share:.0%}")
+    doubts = [f"{name}: {why}" for name, why in content["providers"]["absent"].items()]
+    # What a graph does not take it takes at no number of threads.
+    doubts += dict.fromkeys(
+        f"left out: {why}" for state in content["machine_state"].values() for why in state["left_out"]
+    )
     for count, state in content["machine_state"].items():
         if state["disturbed"] or content["frames"][count]["disturbed"]:
             doubts.append(
@@ -117,8 +153,25 @@ def tables(content: dict[str, Any], name: str) -> list[Table]:
             )
         if state["throttled"]:
             doubts.append(f"{count} threads: the clock went down, the same product took {state['slowdown']:.0%} longer")
-    parts.caption = "; ".join(doubts) or None
-    return [whole, parts]
+    table.caption = "; ".join(doubts) or None
+    return table
+
+
+def _agreement_table(providers: Mapping[str, Any]) -> Table:
+    """The largest difference of each output, by network and provider."""
+    table = Table("network", "provider", "of its nodes", "compared", "lost", "largest difference")
+    table.title = f"beside {CPU}"
+    for found in providers["agreement"]:
+        apart = ", ".join(f"{name} {value:.2g}" for name, value in found["differences"].items())
+        cells = (
+            found["network"],
+            found["provider"],
+            f"{found['taken']:.0%}",
+            str(found["compared"]),
+            str(found["lost"]),
+        )
+        table.add_row(*cells, found["failed"] or apart)
+    return table
 
 
 def _rows(content: dict[str, Any]) -> list[dict[str, Any]]:
@@ -132,14 +185,20 @@ def _rows(content: dict[str, Any]) -> list[dict[str, Any]]:
         ]
         rows += [row("peak_mib", found["peak_mib"], unit="MiB", **part)]
         rows += [row("frames_per_second", found["frames_per_second"], unit="1/s", **part)]
+        for name, times in found["parts"].items():
+            rows += [row(f"part_ms_{key}", times[key], unit="ms", part=name, **part) for key in ("p50", "p95", "p99")]
     for timed in content["networks"]:
         state = content["machine_state"][timed["threads"]]
-        part = {"network": timed["name"], "threads": timed["threads"], "batch": timed["batch"]}
-        part |= {"disturbed": state["disturbed"], "throttled": state["throttled"]}
+        part = {"network": timed["name"], "provider": timed["provider"], "threads": timed["threads"]}
+        part |= {"batch": timed["batch"], "disturbed": state["disturbed"], "throttled": state["throttled"]}
         for name in ("over_reference", "share_of_peak"):
             entry = timed[name]
             rows.append(row(name, entry["value"], (entry["low"], entry["high"]), **part))
         rows.append(row("per_second", timed["figures"]["per_second"], unit="1/s", **part))
+    for found in content["providers"]["agreement"]:
+        part = {"network": found["network"], "provider": found["provider"]}
+        rows += [row("provider_difference", v, output=name, **part) for name, v in found["differences"].items()]
+        rows.append(row("provider_lost", found["lost"], **part))
     return rows
 
 

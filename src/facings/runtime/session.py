@@ -40,6 +40,8 @@ class Session:
             raise BundleError(f"{path}: ONNX Runtime {ort.__version__} cannot load it ({line})") from fault
         self.inputs = [entry.name for entry in self._session.get_inputs()]
         self.outputs = [entry.name for entry in self._session.get_outputs()]
+        # Those that could be started, of those asked for.
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
 
     def __call__(self, **inputs: np.ndarray[Any, Any]) -> dict[str, Any]:
         """Run with inputs by name; outputs by name."""
