@@ -19,6 +19,8 @@
 # %%
 # A run of facings benchmark; of several that fit the newest is taken.
 RUN = "logs/quickstart/*/benchmark"
+# How much is timed here: more pictures, runs of each, pictures at once and rounds take longer, and waver less.
+PICTURES, REPEATS, BATCHES, ROUNDS = 10, 2, (1, 4), 5
 
 # %%
 import os
@@ -57,11 +59,11 @@ pd.DataFrame([{name: latency[name] for name in names}]).round(2)
 
 # %% [markdown]
 # ## What a product costs
-# Measured now, on this machine, one thread, the fastest of three runs. The line's foot is an empty frame, its slope is what each product adds.
+# Measured now, on this machine, one thread, the fastest of `REPEATS` runs. The line's foot is an empty frame, its slope is what each product adds.
 
 # %%
 recognizer = Recognizer(run.bundle(), threads=1)
-frames = frame_times(recognizer, [image.path for image in run.table.images[:20]])
+frames = frame_times(recognizer, [image.path for image in run.table.images[:PICTURES]], repeats=REPEATS)
 fixed, each = cost_of_a_product(frames)
 draw_frame_cost(frames, fixed, each)
 
@@ -71,7 +73,7 @@ draw_frame_cost(frames, fixed, each)
 # share of the machine's peak means that memory, not arithmetic, is what the network waits for.
 
 # %%
-measured = time_networks(networks_of(run.bundle()), None, threads=1, batches=(1, 8), rounds=9)
+measured = time_networks(networks_of(run.bundle()), None, threads=1, batches=BATCHES, rounds=ROUNDS, warmup=2)
 draw_networks(measured.timed)
 
 # %%

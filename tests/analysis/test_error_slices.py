@@ -116,3 +116,18 @@ def test_of_many_slices_the_figure_says_which_are_left() -> None:
     rows = [{"slice": f"s{n}", "objects": n, "ap50": 0.5} for n in range(1, 31)]
     [axis] = draw_slices({"category": rows}, value="ap50", title="t", below="b").axes
     assert "12 of 30, those of most objects" in axis.get_title() and len(axis.get_yticklabels()) == 12
+
+
+def test_panels_of_as_many_bars_stand_side_by_side() -> None:
+    tables = {
+        name: [{"slice": f"{name}{n}", "objects": 3, "ap50": 0.5} for n in range(count)]
+        for name, count in (("category", 12), ("size", 3), ("camera", 4), ("department", 2))
+    }
+    figure = draw_slices(tables, value="ap50", title="t", below="b")
+    figure.draw_without_rendering()
+    left = {axis.get_title(): axis.get_position() for axis in figure.axes}
+    assert list(left) == ["by department", "by size", "by camera", "by category"]
+    assert left["by department"].y0 == pytest.approx(left["by size"].y0, abs=0.01)
+    # The long one has a line of its own, and all of it; what is left over keeps its half.
+    assert left["by category"].width > 1.5 * left["by camera"].width
+    assert left["by camera"].y0 > left["by category"].y1

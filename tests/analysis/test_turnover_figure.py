@@ -25,7 +25,8 @@ def test_draws_the_chosen_rate_and_both_curves(days: int) -> None:
     figure = draw_turnover(content(days))
     left, right = figure.axes
     labels = [text.get_text() for text in left.get_legend().get_texts()]
-    assert labels[0] == "chosen: 5.0%" and len(labels) == 4
+    # The standard and the fixed threshold have bands, which are told.
+    assert labels[0] == "chosen: 5.0%" and len(labels) == 6 and sum("interval" in text for text in labels) == 2
     curve = left.get_lines()[1]
     assert np.allclose(curve.get_ydata(), [0.05 + 0.01 * d for d in range(days)])
     assert "apples: 30% of the goods replaced a day, 4 photos each, mean of 2 shops" in figure.get_suptitle()

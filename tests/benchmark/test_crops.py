@@ -21,11 +21,14 @@ from facings.benchmark.crop_breakdown import pair_advice, picture_groups, worst_
 from facings.benchmark.crop_pictures import crop_plates, photos_at_hand
 from facings.benchmark.crops import CropAnswers, ask_crops, crop_lines
 from facings.benchmark.frames import Query
+from facings.commands.analyze import run as analyze
 from facings.commands.benchmark import run
+from facings.commands.composition import compose_verb
 from facings.data.tables import read_recognition_table
 from facings.runtime.bundle import Bundle
 from facings.runtime.recognizer import Recognizer
 from facings.structures import Status
+from tests.benchmark.conftest import COLOURS
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +152,30 @@ def test_the_report_names_the_errors_and_shows_them(crop_run: tuple[Path, dict[s
     words = (folder / "report.md").read_text(encoding="utf-8")
     assert "## What costs most" in words and "| Red <tin> | Blue <tin> | 1 | 5 | 1 |" in words
     assert len((folder / "crops.jsonl").read_text().splitlines()) == 10
+
+
+def test_an_analysis_of_crops_alone(shop, benchmark_config, tmp_path: Path) -> None:
+    """With photos to enroll in the table: what is nearest, what was looked at, and what a threshold does."""
+    lines = shop.table.read_text().replace("images/", f"{shop.images}/").splitlines()
+    for name, colour in COLOURS.items():
+        Image.new("RGB", (24, 24), colour).save(tmp_path / f"{name}.png")
+        lines.append(f"{tmp_path}/{name}.png,{name},val,gallery,,,")
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    folder = tmp_path / "run"
+    run(benchmark_config(folder, "data.annotations=null", f"recognition.table={tmp_path / 'table.csv'}"))
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img") > page.count('class="trio"') > 0  # photos of what was found and of what it is
+    analyze(compose_verb("analyze", [f"run={folder}"], output_dir=tmp_path / "analyze"))
+    content = json.loads((folder / "analysis" / "analysis.json").read_text())
+    assert content["kind"] == "crops" and content["crops"]["queries"] == 10 and content["crops"]["views"] == 3
+    pairs = [(row["is"], row["nearest"]) for row in content["crops"]["confusions"]]
+    assert ("red", "blue") in pairs and sum(content["crops"]["kinds"].values()) == len(pairs)
+    for name in ("nearest_failures.jpg", "looked_at.jpg", "unknowns.png", "growth.png"):
+        assert Image.open(folder / "analysis" / name).width > 300, name
+    words = (folder / "analysis" / "analysis.md").read_text()
+    assert "## Unknown goods, and drift" in words and "| red | blue | 1 |" in words
+    # Three products are too few to divide into a shop; the first two pictures can be held against the others.
+    assert not (folder / "analysis" / "turnover.png").exists() and "drift" in content["crops"]
 
 
 def of_fates(*rows: tuple[str, str, str, float, float, Status]) -> CropAnswers:

@@ -124,6 +124,38 @@ def test_pictures_are_listed_worst_first_and_sum_up(finished: Path, made: CocoTa
     assert figures["precision"] == pytest.approx(total["right"] / (total["right"] + wrong))
 
 
+def test_no_more_pictures_than_a_run_was_asked_about(
+    finished: Path, made: CocoTable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a benchmark with max_images leaves it: the others' objects are not missed, and the command says so."""
+    first = [entry for entry in json.loads((finished / "predictions" / "test.json").read_text())
+             if entry["image_id"] in {image.image_id for image in made.images[:2]}]  # fmt: skip
+    (finished / "predictions" / "test.json").write_text(json.dumps(first))
+    (finished / "config.yaml").write_text((finished / "config.yaml").read_text() + "max_images: 2\n")
+    found = inspect(finished)
+    assert "of 2 pictures alone: the run was asked about its first (max_images)" in capsys.readouterr().out
+    with (finished / "plots" / "pictures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["picture"] for row in rows) == sorted(image.path.name for image in made.images[:2])
+    assert sum(int(row["objects"]) for row in rows) == sum(len(image.labels) for image in made.images[:2])
+    assert found["recall"] > 0.5
+
+
+def test_pictures_of_one_name_are_listed_apart(finished: Path, made: CocoTable, tmp_path: Path) -> None:
+    truth = json.loads(Path(made.source).read_text())
+    for number, image in enumerate(truth["images"]):
+        (tmp_path / "all" / str(number)).mkdir(parents=True)
+        (tmp_path / "all" / str(number) / "1.jpg").write_bytes(
+            (made.images[0].path.parent / image["file_name"]).read_bytes()
+        )
+        image["file_name"] = f"{number}/1.jpg"
+    (tmp_path / "twice.json").write_text(json.dumps(truth))
+    inspect(finished, f"annotations={tmp_path / 'twice.json'}", f"images={tmp_path / 'all'}")
+    with (finished / "plots" / "pictures.csv").open() as file:
+        names = {row["picture"] for row in csv.DictReader(file)}
+    assert names == {f"{number}/1.jpg" for number in range(len(truth["images"]))}
+
+
 def test_masks_are_looked_at_where_they_are(made: CocoTable, tmp_path: Path, rng: np.random.Generator) -> None:
     assert made.outlined
     boxes = write_inspection(tmp_path / "a", made, imperfect(made, rng), made.labels)

@@ -21,6 +21,8 @@ SHEET, MARGIN, GAP = 2400, 28, 20
 # Widest picture as a multiple of its height.
 WIDEST = 1.7
 TITLE_SIZE, CAPTION_SIZE, LABEL_SIZE = 34, 22, 16
+# Of a line of the legend, and what it may take beside narrow pictures.
+LEGEND_ROW, LEAST_LEGEND = 32, 900
 PAPER, INK = "#ffffff", "#222222"
 # What a caption may take beside a narrow picture: words broken into letters are not read.
 CAPTION_ROOM = 300
@@ -124,13 +126,15 @@ def lay_out(plates: Sequence[Plate], title: str, legend: Mapping[str, Mark]) -> 
     texts = [max(len(_wrapped(plate)) for plate in line) for line in lines]
     heights = [max(plate.picture.height for plate in line) for line in lines]
     width = max((sum(map(_column, line)) + GAP * (len(line) - 1) for line in lines), default=0)
-    head = MARGIN + TITLE_SIZE + 18 + (CAPTION_SIZE + 22 if legend else 0)
+    rows = _legend_rows(legend, max(width, LEAST_LEGEND))
+    head = MARGIN + TITLE_SIZE + 18 + (len(rows) * LEGEND_ROW + 22 - (LEGEND_ROW - CAPTION_SIZE) if legend else 0)
     body = sum(height + 8 + text * (CAPTION_SIZE + 6) + GAP for height, text in zip(heights, texts, strict=True))
-    least = max(_legend_width(legend), round(_length(title, TITLE_SIZE)))
+    least = max(*(sum(map(_entry_width, row)) for row in rows), round(_length(title, TITLE_SIZE)))
     sheet = Image.new("RGB", (max(width, least) + 2 * MARGIN, head + body + MARGIN - GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((MARGIN, MARGIN), title, fill=INK, font=font(TITLE_SIZE))
-    _draw_legend(pen, legend, MARGIN + TITLE_SIZE + 18)
+    for number, row in enumerate(rows):
+        _draw_legend(pen, row, MARGIN + TITLE_SIZE + 18 + number * LEGEND_ROW)
     top = head
     for line, height, text in zip(lines, heights, texts, strict=True):
         left = MARGIN
@@ -241,8 +245,14 @@ def _draw_legend(pen: ImageDraw.ImageDraw, legend: Mapping[str, Mark], top: int)
         left += _entry_width(text)
 
 
-def _legend_width(legend: Mapping[str, Mark]) -> int:
-    return sum(_entry_width(text) for text in legend)
+def _legend_rows(legend: Mapping[str, Mark], room: int) -> list[dict[str, Mark]]:
+    """The legend in rows of at most `room` pixels, an entry at least in each."""
+    rows: list[dict[str, Mark]] = [{}]
+    for text, mark in legend.items():
+        if rows[-1] and sum(map(_entry_width, (*rows[-1], text))) > room:
+            rows.append({})
+        rows[-1][text] = mark
+    return rows
 
 
 def _entry_width(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,22 @@ class StatisticDrift:
     after: float
     distance: float
     p_value: float
+
+
+def two_weeks(moments: Sequence[datetime], *, days: int = 7) -> tuple[list[int], list[int]]:
+    """Places of the pictures of the `days` before the last `days`, and of the last ones, by time; all clocks are of one kind.
+
+    By hand: a picture on the 1st, the 8th, the 12th; the last week starts behind the 5th.
+
+    >>> two_weeks([datetime(2026, 3, 12), datetime(2026, 3, 1), datetime(2026, 3, 8)])
+    ([1], [2, 0])
+    """
+    if not moments:
+        return [], []
+    start = max(moments) - timedelta(days=days)
+    order = sorted(range(len(moments)), key=lambda place: moments[place])
+    before = [place for place in order if start - timedelta(days=days) < moments[place] <= start]
+    return before, [place for place in order if moments[place] > start]
 
 
 def embedding_drift(

@@ -58,27 +58,44 @@ def draw_slices(tables: Mapping[str, Sequence[Mapping[str, Any]]], *, value: str
     shown = {name: _largest(rows, value) for name, rows in tables.items()}
     several = {name: rows for name, rows in shown.items() if len(rows) > 1}
     shown = several or {name: rows for name, rows in shown.items() if rows}
+    # Panels of about as many bars stand side by side, so that none is half empty.
+    shown = dict(sorted(shown.items(), key=lambda table: len(table[1])))
+    lines = _in_lines(list(shown), {name: len(rows) for name, rows in shown.items()})
     columns = 2 if len(shown) > 1 else 1
-    counts = [len(rows) for rows in shown.values()] or [1]
     # Bars are equally high in all panels: a line is as high as its longest table.
-    heights = [1.1 + 0.5 * max(counts[start : start + columns]) for start in range(0, len(counts), columns)]
+    most = [max((len(shown[name]) for name in line), default=1) for line in lines] or [1]
+    heights = [1.1 + 0.5 * count for count in most]
     figure = _figure(title, sum(heights))
-    axes = np.ravel(figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights))
-    for axis in axes[len(shown) :]:
-        axis.set_visible(False)
+    grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     # One scale for all panels: bars of two are held against each other.
     longest = max((float(row[value]) for rows in shown.values() for row in rows), default=0.0)
-    for number, (axis, (name, rows)) in enumerate(zip(axes, shown.items(), strict=False)):
-        values = {f"{row['slice']} ({row['objects']})": float(row[value]) for row in rows}
-        _bars(axis, values, [COLOURS[2]] * len(rows), "{:.2f}")
-        whole = len(_known(tables[name], value))
-        few = f": {len(rows)} of {whole}, those of most objects" if len(rows) < whole else ""
-        axis.set_title(f"by {name}{few}", fontsize=HEADING)
-        start = number - number % columns
-        axis.set_ylim(max(counts[start : start + columns]) - 0.5, -0.5)
-        axis.set_xlim(0, longest * ROOM if longest > 0 else 1)
-        axis.set_xlabel(below, fontsize=TEXT)
+    for number, line in enumerate(lines):
+        for column, name in enumerate(line):
+            rows = shown[name]
+            # One of many bars takes the line; one that is only left over does not.
+            alone = len(line) < columns and number > 0 and most[number] > 2 * most[number - 1]
+            axis = figure.add_subplot(grid[number, :] if alone else grid[number, column])
+            values = {f"{row['slice']} ({row['objects']})": float(row[value]) for row in rows}
+            _bars(axis, values, [COLOURS[2]] * len(rows), "{:.2f}")
+            whole = len(_known(tables[name], value))
+            few = f": {len(rows)} of {whole}, those of most objects" if len(rows) < whole else ""
+            axis.set_title(f"by {name}{few}", fontsize=HEADING)
+            axis.set_ylim(most[number] - 0.5, -0.5)
+            axis.set_xlim(0, longest * ROOM if longest > 0 else 1)
+            axis.set_xlabel(below, fontsize=TEXT)
     return figure
+
+
+def _in_lines(names: Sequence[str], bars: Mapping[str, int]) -> list[list[str]]:
+    """Two panels a line; one that has more than twice as many bars as its neighbour stands alone."""
+    lines: list[list[str]] = []
+    for name in names:
+        fits = lines and len(lines[-1]) == 1 and bars[name] <= 2 * bars[lines[-1][0]]
+        if fits:
+            lines[-1].append(name)
+        else:
+            lines.append([name])
+    return lines
 
 
 def _known(rows: Sequence[Mapping[str, Any]], value: str) -> list[Mapping[str, Any]]:

@@ -77,6 +77,17 @@ def nearest_failures(
     return sorted(failures, key=lambda f: (f.right < 0, -f.margin if f.right >= 0 else -f.similarity, f.query))
 
 
+def kinds_of_failures(
+    failures: Sequence[NearestFailure], categories: Sequence[Sequence[str]], view_categories: Sequence[Sequence[str]]
+) -> dict[str, int]:
+    """How many are siblings, other products, and products without a view; `categories`: of each query, from coarse to fine."""
+    kinds = {"sibling": 0, "another product": 0, "no view": 0}
+    for failure in failures:
+        own, other = categories[failure.query], view_categories[failure.nearest]
+        kinds["no view" if failure.right < 0 else "sibling" if own and own == other else "another product"] += 1
+    return kinds
+
+
 def draw_failures(
     failures: Sequence[NearestFailure],
     read_query: Callable[[int], Image.Image],

@@ -33,17 +33,19 @@ def draw_dataset(statistics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> F
     figure.suptitle("What the set holds", x=0.01, ha="left", fontsize=TITLE, fontweight="bold")
     for line, (part, name, values) in zip(figure.subplots(len(splits), 3, squeeze=False), splits, strict=True):
         shown = [key for key in COUNTED if values.get(key)]
+        # Pictures and single crops have splits of one name.
+        called = name if part == "objects" else f"{name} crops"
         for axis in line[len(shown) : 2]:
             axis.set_visible(False)
         for axis, key in zip(line, shown, strict=False):
             title, below, beside = COUNTED[key]
             _bars(axis, values[key].get("histogram") or {})
             middle = f", median {values[key]['p50']:.3g}" if "p50" in values[key] else ""
-            _furnish(axis, f"{name}: {title.lower()}{middle}", below, beside)
+            _furnish(axis, f"{called}: {title.lower()}{middle}", below, beside)
         _classes(line[2], values["classes"])
         word = "objects" if part == "objects" else "crops"
         kind = "by class" if part == "objects" else "by product"
-        _furnish(line[2], f"{name}: {word} {kind} ({len(values['classes'])})", "", word)
+        _furnish(line[2], f"{called}: {word} {kind} ({len(values['classes'])})", "", word)
     return figure
 
 

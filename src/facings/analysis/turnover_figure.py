@@ -68,7 +68,7 @@ def _line(axis: Axes, days: Days, text: str, colour: str, *, band: bool) -> None
     value, low, high = (np.array([np.nan if d[k] is None else d[k] for d in days]) for k in ("value", "low", "high"))
     axis.plot(x, value, color=colour, linewidth=2.2, label=text)
     if band and (high > low).any():
-        axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0, label="95 % interval of it, over shops")
 
 
 def _furnish(axis: Axes, title: str, beside: str, days: Days) -> None:

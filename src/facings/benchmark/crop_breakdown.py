@@ -152,7 +152,8 @@ def worst_queries(crops: CropAnswers, *, most: int = 12) -> list[int]:
     # Of those that were refused though nearest to their own, the least similar.
     order = sorted(wrong, key=lambda place: (refused[place], -lead[place], crops.similarities[place, 0], place))
     taken: Counter[tuple[str, int]] = Counter()
-    named, others = [], []
+    named: list[int] = []
+    others: list[int] = []
     for place in order:
         pair = crops.queries[place].product_id, int(crops.nearest[place, 0])
         taken[pair] += 1

@@ -77,7 +77,7 @@ def crop_plates(
 
 def _read(recognizer: Recognizer, photos: Sequence[Query]) -> _Photos:
     """A photo that is gone or damaged is only an illustration less."""
-    spread = np.unique(np.linspace(0, len(photos) - 1, LOOKED_THROUGH).round().astype(int)) if photos else []
+    spread = np.unique(np.linspace(0, len(photos) - 1, LOOKED_THROUGH).round().astype(int)).tolist() if photos else []
     pictures, vectors = [], []
     for place in spread:
         try:

@@ -12,18 +12,22 @@ from rich.console import Console
 
 from facings.analysis.findings import as_markdown
 from facings.commands.analyze_chain import analyze_chain, read_decisions
+from facings.commands.analyze_crops import analyze_crops
 from facings.commands.analyze_detector import analyze_detector
-from facings.commands.analyzed import Analyzed
+from facings.commands.analyzed import Analyzed, together
 from facings.commands.asked_pictures import asked_pictures
 from facings.commands.inspect import PREDICTIONS, asked_table, read_predictions, read_run
+from facings.data.tables import read_recognition_table
 from facings.errors import ConfigError
 from facings.files import atomic_write
+from facings.runtime.bundle import Bundle
 
 
 def run(cfg: DictConfig) -> dict[str, float]:
     """Write RUN/analysis, print what costs most. Returns the cost of each finding by its name.
 
-    A run folder whose `decisions.jsonl` names products is a chain's, one with predictions a detector's, any other an embedder's;
+    A run folder whose `decisions.jsonl` names products is a chain's, whose recognition table is looked at too, one with predictions
+    a detector's, any other an embedder's;
     `predictions=FILE` asks about boxes in any of them.
     Raises ConfigError, CheckpointError, BundleError or DataError for what the user can mend.
     """
@@ -78,16 +82,16 @@ def _analyze(cfg: DictConfig, config: Mapping[str, Any], source: Path, folder: P
     if not cfg.predictions and (source / "decisions.jsonl").is_file():
         decisions = read_decisions(source / "decisions.jsonl")
         if not decisions:
-            raise ConfigError(
-                f"{source}: was asked about crops alone (recognition.table), so no chain can be followed; benchmark the bundle on "
-                "frames, or analyze the run that trained its embedder"
-            )
+            return _crops(cfg, config, source, folder)
         # Of a bundle without gallery nothing is named: its boxes are what there is to look at.
         if any(decision.gallery_version for _, decision in decisions) or not boxes:
             table, _ = asked_table(cfg, config, source)
             unknown = [str(name) for name in (config.get("data") or {}).get("unknown_products") or ()]
             bundle = cfg.bundle or config.get("bundle")
-            return analyze_chain(source, table, folder, bundle=bundle, unknown=unknown, pictures=pictures)
+            chain = analyze_chain(source, table, folder, bundle=bundle, unknown=unknown, pictures=pictures)
+            if bundle and (Path(bundle) / "bundle.json").is_file() and _has_photos(config.get("recognition") or {}):
+                return together(chain, _crops(cfg, config, source, folder))
+            return chain
     if not boxes:
         # torch is loaded for an embedder alone.
         from facings.commands.analyze_embedder import analyze_embedder
@@ -98,3 +102,23 @@ def _analyze(cfg: DictConfig, config: Mapping[str, Any], source: Path, folder: P
     if agnostic:
         predictions = [{**prediction, "category_id": 1} for prediction in predictions]
     return analyze_detector(table, predictions, folder)
+
+
+def _crops(cfg: DictConfig, config: Mapping[str, Any], source: Path, folder: Path) -> Analyzed:
+    """Of the recognition table that a benchmark was asked about."""
+    recognition, bundle = config.get("recognition") or {}, cfg.bundle or config.get("bundle")
+    if not recognition.get("table") or not bundle or not (Path(bundle) / "bundle.json").is_file():
+        raise ConfigError(
+            f"{source}: was asked about crops alone, and its recognition.table {recognition.get('table')} or its bundle "
+            f"{bundle} is not there; give bundle=FOLDER, or look at its report.html"
+        )
+    name = str((config.get("data") or {}).get("name"))
+    return analyze_crops(recognition, Bundle.open(str(bundle)), folder, name=name, pictures=int(cfg.pictures))
+
+
+def _has_photos(recognition: Mapping[str, Any]) -> bool:
+    """Whether a table tells what was enrolled, so that what is nearest can be looked at."""
+    path = recognition.get("table")
+    if not path or not Path(str(path)).is_file():
+        return False
+    return any(row.role == "gallery" for row in read_recognition_table(Path(str(path))).rows)

@@ -15,6 +15,7 @@ from facings.analysis.error_slices import chain_slices, glare_share
 from facings.analysis.findings import findings_of_counts
 from facings.analysis.slices import laplacian_variance
 from facings.commands.analyzed import Analyzed, table_of
+from facings.commands.camera_drift import camera_drift, drift_section
 from facings.data.coco import CocoImage, CocoTable
 from facings.errors import ConfigError, DataError
 from facings.files import atomic_write
@@ -68,6 +69,7 @@ def analyze_chain(
     for path, data in zip(paths, content.values(), strict=True):
         atomic_write(path, data)
     objects = sum(counts[name] for name in FATES)
+    drift = camera_drift([(Path(frame.picture), frame.camera, frame.moment) for frame in frames])
     return Analyzed(
         kind="the whole chain",
         findings=tuple(findings_of_counts(errors, of="objects", whole=objects)),
@@ -79,8 +81,13 @@ def analyze_chain(
             "bundle_read": enrolled is not None,
             "slices": slices,
             "confusions": [_pair(pair) for pair in pairs[:LISTED]],
+            "drift": drift,
         },
-        sections=(_stage_section(counts, objects), _pair_section(pairs, enrolled is not None)),
+        sections=(
+            _stage_section(counts, objects),
+            _pair_section(pairs, enrolled is not None),
+            *drift_section(drift),
+        ),
         files=paths,
     )
 
@@ -92,8 +99,8 @@ def picture_values(frames: Sequence[AnsweredFrame]) -> dict[str, list[float]]:
     for frame in frames:
         pixels = read_image(Path(frame.picture))
         sharp.append(laplacian_variance(pixels))
-        glare.append(glare_share(pixels))
-    return {"sharpness of the picture": sharp, "burnt-out share of the picture": glare}
+        glare.append(100 * glare_share(pixels))
+    return {"sharpness of the picture": sharp, "burnt-out part of the picture, %": glare}
 
 
 def read_summary(source: Path) -> dict[str, Any]:

@@ -9,29 +9,38 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from facings.analysis.comparison import Kind, has_masks, pair_pictures
+from facings.analysis.comparison import Kind, PicturePair, has_masks, pair_pictures
 from facings.analysis.contact_sheet import Mark, MarkedPicture, Plate, jpeg, lay_out
-from facings.analysis.curve_figures import png
+from facings.analysis.curve_figures import draw_calibration, draw_f1_score, png
+from facings.analysis.curves import match_split
+from facings.analysis.detection_errors import judge, worst_pictures
 from facings.analysis.error_figures import draw_slices, draw_tide
+from facings.analysis.error_sheets import draw_judged
 from facings.analysis.error_slices import glare_share, glare_slices, picture_slices, slices_by_object_name
 from facings.analysis.findings import findings_of_gains
 from facings.analysis.label_faults import LabelFault, detection_label_faults, faults_as_coco, faults_as_fiftyone
+from facings.analysis.mask_agreement import mask_agreement
 from facings.analysis.slices import blur_slices, density_slices, gap_slices, laplacian_variance, quartiles, size_slices
+from facings.analysis.spread_figures import draw_agreement
 from facings.analysis.tide import Tide, tide
 from facings.commands.analyzed import Analyzed, table_of
-from facings.commands.asked_pictures import named_truth
+from facings.commands.camera_drift import camera_drift, drift_section
+from facings.commands.named_truth import named_truth
 from facings.data.coco import CocoTable
 from facings.errors import DataError
 from facings.files import atomic_write
 from facings.runtime.images import read_image
 
 Predictions = Sequence[Mapping[str, Any]]
-FAULTS_SHOWN = 12
+FAULTS_SHOWN, WORST_SHOWN = 12, 4
+# Where nothing is right no threshold is best; then pictures are judged at this one.
+FALLBACK_SCORE = 0.5
 AROUND = 0.6
 
 
 def analyze_detector(table: CocoTable, predictions: Predictions, folder: Path) -> Analyzed:
-    """Write `tide.png`, `slices.png`, `label_faults.jpg`, `label_faults_coco.json` and `label_faults_fiftyone.json` into `folder`.
+    """Write `tide.png`, `slices.png`, `f1_score.png`, `calibration.png`, `worst.jpg`, with masks `agreement.png`,
+    `label_faults.jpg`, `label_faults_coco.json` and `label_faults_fiftyone.json` into `folder`.
 
     Raises DataError for predictions that are not of this table.
     """
@@ -43,6 +52,9 @@ def analyze_detector(table: CocoTable, predictions: Predictions, folder: Path) -
     except ValueError as fault:
         raise DataError(f"{table.source}: {fault}; were they made on another split?") from fault
     slices = detector_slices(table, truth, predictions)
+    hits = {kind: match_split(truth, predictions, kind=kind) for kind in kinds}
+    best = hits[kinds[-1]].best().threshold
+    score = FALLBACK_SCORE if np.isnan(best) else best
     faults = detection_label_faults(pairs, table.labels)
     content: dict[str, bytes | str] = {
         "tide.png": png(draw_tide(found)),
@@ -54,14 +66,21 @@ def analyze_detector(table: CocoTable, predictions: Predictions, folder: Path) -
                 below="AP at IoU 0.5",
             )
         ),
+        "f1_score.png": png(draw_f1_score(hits)),
+        "calibration.png": png(draw_calibration(hits)),
+        "worst.jpg": jpeg(_worst(table, pairs, score, kinds[-1])),
         "label_faults.jpg": jpeg(draw_faults(faults[:FAULTS_SHOWN], table)),
         "label_faults_coco.json": json.dumps(faults_as_coco(faults, truth)) + "\n",
         "label_faults_fiftyone.json": json.dumps(faults_as_fiftyone(faults, truth)) + "\n",
     }
+    if "masks" in kinds:
+        agreement = mask_agreement(pairs, score=score)
+        content["agreement.png"] = png(draw_agreement(agreement, title="How well outlines fit where boxes do"))
     paths = tuple(folder / name for name in content)
     for path, data in zip(paths, content.values(), strict=True):
         atomic_write(path, data)
     first = found[kinds[-1]]
+    drift = camera_drift([(image.path, image.camera_id, image.captured_at) for image in table.images])
     return Analyzed(
         kind=f"a detector's {kinds[-1]}",
         findings=tuple(findings_of_gains(first.gains, first.counts)),
@@ -69,8 +88,9 @@ def analyze_detector(table: CocoTable, predictions: Predictions, folder: Path) -
             "tide": {kind: tide_content(result) for kind, result in found.items()},
             "slices": slices,
             "label_faults": dict(Counter(fault.fault for fault in faults)),
+            "drift": drift,
         },
-        sections=(_tide_section(found), _weakest(slices), _faults_section(faults)),
+        sections=(_tide_section(found), _weakest(slices), _faults_section(faults), *drift_section(drift)),
         files=paths,
     )
 
@@ -82,7 +102,7 @@ def detector_slices(
     blur, glare = {}, {}
     for image in table.images:
         pixels = read_image(image.path)
-        blur[image.image_id], glare[image.image_id] = laplacian_variance(pixels), glare_share(pixels)
+        blur[image.image_id], glare[image.image_id] = laplacian_variance(pixels), 100 * glare_share(pixels)
     slices = {
         "objects a picture": density_slices(truth, predictions, max_detections=1000),
         "gap to the neighbour, in object sizes": gap_slices(truth, predictions, max_detections=1000),
@@ -90,7 +110,7 @@ def detector_slices(
         "sharpness of the picture": blur_slices(
             truth, predictions, blur, edges=quartiles(blur.values()), max_detections=1000
         ),
-        "burnt-out share of the picture": glare_slices(
+        "burnt-out part of the picture, %": glare_slices(
             truth, predictions, glare, edges=quartiles(glare.values()), max_detections=1000
         ),
     }
@@ -100,6 +120,14 @@ def detector_slices(
     cameras = {image.image_id: image.camera_id for image in table.images}
     moments = {image.image_id: image.captured_at for image in table.images}
     return slices | picture_slices(truth, predictions, cameras, moments, max_detections=1000)
+
+
+def _worst(table: CocoTable, pairs: Sequence[PicturePair], score: float, kind: Kind) -> Image.Image:
+    """The pictures of lowest F1 at a score."""
+    paths = {image.image_id: image.path for image in table.images}
+    worst = worst_pictures([judge(pair, score=score, kind=kind) for pair in pairs], WORST_SHOWN)
+    title = f"The worst pictures, judged by {kind} at score {score:.3g}" if worst else "No picture has an error"
+    return draw_judged(worst, lambda picture: read_image(paths[picture.pair.image_id]), table.labels, title)
 
 
 def tide_content(result: Tide) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from facings.analysis.error_figures import draw_counts
 from facings.analysis.findings import findings_of_counts
 from facings.analysis.label_faults import EmbeddingFault, embedding_label_faults
 from facings.analysis.likeness_maps import draw_looked_at, edge_share, looked_at
-from facings.analysis.nearest_failures import NearestFailure, draw_failures, nearest_failures
-from facings.commands.analyzed import Analyzed, table_of
+from facings.analysis.nearest_failures import draw_failures, kinds_of_failures, nearest_failures
+from facings.commands.analyzed import Analyzed, pairs_section, table_of
 from facings.data.recognition import CropReader
 from facings.data.tables import RecognitionRow
 from facings.data.transforms.letterbox import letterbox, normalise
@@ -57,7 +57,7 @@ def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, p
     )
     failures = nearest_failures(queries, labels, views, view_labels)
     faults = embedding_label_faults(np.concatenate([views, queries]), np.concatenate([view_labels, labels]))
-    kinds = _kinds(failures, query_rows, gallery_rows)
+    kinds = kinds_of_failures(failures, [row.category for row in query_rows], [row.category for row in gallery_rows])
     names = [row.product_id for row in query_rows], [row.product_id for row in gallery_rows]
     read = CropReader(0.0)
     title = "Nearest is another product: what was asked, the nearest view, the nearest right one"
@@ -110,7 +110,7 @@ def analyze_embedder(source: Path, config: Mapping[str, Any], folder: Path, *, p
             ],
             "label_faults": [_fault(fault, rows, products) for fault in faults[:LISTED]],
         },
-        sections=(*_unfinished(source), _pair_section(pairs), _fault_section(faults, rows, products)),
+        sections=(*_unfinished(source), pairs_section(pairs), _fault_section(faults, rows, products)),
         files=tuple(folder / name for name in content),
     )
 
@@ -160,17 +160,6 @@ def embed_crops(model: nn.Module, crops: Sequence[NDArray[np.uint8]], data: Any)
     return embed(model, parts)
 
 
-def _kinds(
-    failures: Sequence[NearestFailure], queries: Sequence[RecognitionRow], views: Sequence[RecognitionRow]
-) -> dict[str, int]:
-    """How many failures are siblings, other products, and products without a view."""
-    kinds = {"sibling": 0, "another product": 0, "no view": 0}
-    for failure in failures:
-        own, other = queries[failure.query].category, views[failure.nearest].category
-        kinds["no view" if failure.right < 0 else "sibling" if own and own == other else "another product"] += 1
-    return kinds
-
-
 def _fault(fault: EmbeddingFault, rows: Sequence[RecognitionRow], products: Sequence[str]) -> dict[str, Any]:
     row = rows[fault.index]
     named = {"labelled": products[fault.labelled], "suggested": products[fault.suggested]}
@@ -182,11 +171,6 @@ def _unfinished(source: Path) -> list[str]:
     if (source / "results.json").is_file():
         return []
     return ["This run did not finish (it has no `results.json`): all here is of its best checkpoint so far."]
-
-
-def _pair_section(pairs: Counter[tuple[str, str]]) -> str:
-    rows = [[first, second, count] for (first, second), count in pairs.most_common(10)]
-    return "\n".join(["## What is taken for what", "", table_of(["is", "nearest view is of", "times"], rows)])
 
 
 def _fault_section(faults: Sequence[EmbeddingFault], rows: Sequence[RecognitionRow], products: Sequence[str]) -> str:

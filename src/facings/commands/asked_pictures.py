@@ -7,7 +7,6 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from facings.analysis.picture_names import picture_names
 from facings.commands.inspect import asked_table, tested_in_part
 from facings.data.coco import CocoTable
 from facings.errors import ConfigError
@@ -32,14 +31,3 @@ def asked_pictures(
             "(facings evaluate checkpoint=…), and look at that"
         )
     return replace(table, images=kept), agnostic
-
-
-def named_truth(table: CocoTable) -> dict[str, Any]:
-    """`table.ground_truth()` with file names as in `picture_names`: two of one name in two folders stay apart, and whoever loads an
-    export finds them."""
-    truth = table.ground_truth()
-    names = picture_names([image.path for image in table.images])
-    called = {image.image_id: name for image, name in zip(table.images, names, strict=True)}
-    for entry in truth["images"]:
-        entry["file_name"] = called[entry["id"]]
-    return truth

@@ -28,6 +28,7 @@ from facings.analysis.detection_errors import (
     worst_pictures,
 )
 from facings.analysis.error_sheets import draw_judged
+from facings.commands.named_truth import named_truth
 from facings.data.coco import CocoTable
 from facings.errors import ConfigError, DataError
 from facings.files import atomic_write
@@ -161,7 +162,7 @@ def batch_pictures(batch: Mapping[str, Any]) -> list[TrainingPicture]:
 
 
 def _truth(table: CocoTable, predictions: Sequence[Mapping[str, Any]], *, only_predicted: bool) -> dict[str, Any]:
-    truth = table.ground_truth()
+    truth = named_truth(table)
     if only_predicted:
         seen = {prediction["image_id"] for prediction in predictions}
         truth["images"] = [image for image in truth["images"] if image["id"] in seen]

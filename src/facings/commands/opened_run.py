@@ -14,8 +14,9 @@ from facings.analysis.comparison import Kind, PicturePair, has_masks, pair_pictu
 from facings.analysis.confusions import AnsweredFrame
 from facings.benchmark.turnover_data import Embeddings, embed_rows
 from facings.commands.analyze_chain import answered_frames, catalogue, read_decisions, read_summary, refuse_no_detector
-from facings.commands.asked_pictures import asked_pictures, named_truth
+from facings.commands.asked_pictures import asked_pictures
 from facings.commands.inspect import read_predictions, read_run
+from facings.commands.named_truth import named_truth
 from facings.data.coco import CocoTable
 from facings.data.doctor.sources import Dataset, find_card, licence_text, open_dataset, read_raw
 from facings.data.tables import RecognitionRow, read_recognition_table
@@ -185,13 +186,18 @@ def embed_crops(run: ChainRun, *, most: int = 1500) -> Crops:
             f"{run.folder}: was asked about no recognition.table, which names crops to embed; benchmark the bundle again with "
             "recognition.table=FILE.csv"
         )
+    return embed_table(run.bundle(), asked, most=most)
+
+
+def embed_table(bundle: Bundle, asked: Mapping[str, Any], *, most: int = 1500) -> Crops:
+    """As `embed_crops`; `asked`: `table`, and the `split` and `role` of its queries (None: any)."""
     table = read_recognition_table(Path(str(asked["table"])))
     gallery = table.select(role="gallery")
     # Photos to enrol may stand in the split that is asked, or in one of their own.
     gallery = tuple(row for row in gallery if row.split == asked.get("split")) or gallery
     queries = table.select(split=asked.get("split"), role=asked.get("role"))
     rows = (*gallery, *queries[:: -(-len(queries) // most)])
-    data = embed_rows(Recognizer(run.bundle()), rows)
+    data = embed_rows(Recognizer(bundle), rows)
     enrol = np.array([row.role == "gallery" for row in rows])
     return Crops(rows, Embeddings(data.vectors, data.product, enrol, data.categories))
 
