@@ -15,12 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import DictConfig
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+
+from facings.commands.benchmark import run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -77,10 +80,21 @@ def opened(browser: webdriver.Chrome) -> Open:
     return open_page
 
 
+@pytest.fixture(scope="module")
+def pages(
+    benchmark_run: Path, benchmark_config: Callable[..., DictConfig], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The report of frames and crops, and one of crops alone."""
+    folder = tmp_path_factory.mktemp("crops")
+    run(benchmark_config(folder, "data.annotations=null"))
+    return {"frames": benchmark_run / "report.html", "crops": folder / "report.html"}
+
+
+@pytest.mark.parametrize("name", ["frames", "crops"])
 @pytest.mark.parametrize("width", [390, 1200])
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_and_asks_for_nothing(benchmark_run: Path, opened: Open, width: int, dark: bool) -> None:
-    driver = opened(benchmark_run / "report.html", width, dark)
+def test_it_fits_and_asks_for_nothing(pages: dict[str, Path], opened: Open, name: str, width: int, dark: bool) -> None:
+    driver = opened(pages[name], width, dark)
     assert driver.execute_script("return document.documentElement.scrollWidth") == width
     pixels = np.asarray(shot(driver).convert("L"), np.float64)
     paper = np.median(pixels)
@@ -89,7 +103,7 @@ def test_it_fits_and_asks_for_nothing(benchmark_run: Path, opened: Open, width: 
     # Nothing sticks out on the right: the last columns are paper.
     assert np.abs(pixels[:, -4:] - paper).max() < 3
     assert driver.get_log("browser") == []
-    page, *loaded = requests(driver, (benchmark_run / "report.html").as_uri())
+    page, *loaded = requests(driver, pages[name].as_uri())
     assert page == driver.current_url and all(address.startswith("data:") for address in loaded)
 
 
@@ -108,6 +122,20 @@ def test_tables_sort_by_click_and_by_keyboard(benchmark_run: Path, opened: Open)
     first.send_keys(Keys.SPACE)
     assert column(table, 0) == sorted(names, reverse=True)
     assert head.get_attribute("aria-sort") is None
+    assert driver.get_log("browser") == []
+
+
+def test_tables_of_crops_sort_by_keyboard(pages: dict[str, Path], opened: Open) -> None:
+    driver = opened(pages["crops"])
+    table = driver.find_element(By.CSS_SELECTOR, "[aria-label='Crops by products'] table")
+    head = next(cell for cell in table.find_elements(By.CSS_SELECTOR, "thead th") if cell.text.startswith("R@1"))
+    head.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    shares = column(table, 3)
+    # What is not enrolled has none, and goes last.
+    assert shares[-1] == "–" and shares[:-1] == sorted(shares[:-1], reverse=True) and len(set(shares)) > 2
+    trio = driver.find_element(By.CSS_SELECTOR, "figure.trio")
+    sides = trio.find_elements(By.CSS_SELECTOR, ":scope > div > div")
+    assert len(sides) == 3 and len({side.rect["y"] for side in sides}) == 1
     assert driver.get_log("browser") == []
 
 
@@ -170,10 +198,13 @@ def test_names_cannot_run_anything(benchmark_run: Path, tmp_path: Path, opened: 
 def test_it_is_photographed(benchmark_run: Path, tmp_path: Path, opened: Open) -> None:
     page = Path(os.environ.get("FACINGS_REPORT") or benchmark_run / "report.html").resolve()
     folder = Path(os.environ.get("FACINGS_PICTURES") or tmp_path)
-    for name, dark, part in (("report", False, "header"), ("report_frames", True, "#frames")):
+    shown = (("report", False, "header"), ("report_frames", True, "#frames"), ("report_crops", False, ".trios"))
+    for name, dark, part in shown:
         driver = opened(page, 1200, dark)
         for plate in driver.find_elements(By.CSS_SELECTOR, "figure.plate button")[:1]:
             plate.click()
+        if not driver.find_elements(By.CSS_SELECTOR, part):
+            continue  # a report that was asked for has no such part
         driver.execute_script(f"document.querySelector('{part}').scrollIntoView()")
         picture = shot(driver)
         assert picture.size == (1200, HEIGHT)
