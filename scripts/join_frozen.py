@@ -13,6 +13,7 @@ from rich.console import Console
 
 from facings.commands.join_frozen import join_frozen
 from facings.commands.script import script
+from facings.models.joined import SHARE
 
 
 @script(__file__)
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="folder of a finished `facings train` of an embedder")
     parser.add_argument("output", type=Path, help="folder to write; must not exist")
     parser.add_argument(
-        "--share", type=float, default=0.5, help="the trained vectors' part of the cosine (default: 0.5)"
+        "--share", type=float, default=SHARE, help="the trained vectors' part of the cosine (default: %(default)s)"
     )
     options = parser.parse_args(arguments)
     console = Console()

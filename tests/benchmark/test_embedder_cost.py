@@ -32,7 +32,7 @@ from facings.benchmark.embedder_cost import (
 from facings.commands import embedder_records
 from facings.commands.composition import compose_verb
 from facings.commands.embedder_cost import Comparison, Network, Terms, embed, headline, trained_network
-from facings.commands.embedder_records import among_nearest
+from facings.commands.embedding import among_nearest
 from facings.commands.train import run as train
 from facings.errors import ConfigError, DataError
 from facings.models.backbones import OFFLINE_WEIGHTS

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from torch import nn
 
-from facings.commands import embedder_records
+from facings.commands import embedding, unseen_goods
 from facings.commands.composition import compose_verb
-from facings.commands.embedder_records import ENROLLED, RECORDS, Embedding, FrozenVectors
+from facings.commands.embedder_records import RECORDS
+from facings.commands.embedding import Embedding, FrozenVectors
 from facings.commands.evaluate import evaluate_checkpoint
 from facings.commands.run_records import record
 from facings.commands.train import run
@@ -43,10 +44,11 @@ def test_unseen_asks_for_the_strangers_alone(held_out: Path, tmp_path: Path, mon
     # The tiny backbone has no packaged weights; the floor is then what it is at random, as frozen.
     monkeypatch.setattr(Embedding, "frozen", lambda self: self.model)
     metrics = record(RECORDS, "emb-unseen", [held_out], command="test", folder=tmp_path)
-    for k in ENROLLED:
-        assert metrics[f"r1_k{k}"] == metrics[f"frozen_r1_k{k}"]
+    for k in unseen_goods.ENROLLED:
+        assert metrics[f"trained_nearest_r1_k{k}"] == metrics[f"frozen_r1_k{k}"]
+        assert metrics[f"seen_trained_r1_k{k}"] == metrics[f"seen_frozen_likeliest_r1_k{k}"]
     one = Embedding(held_out)
-    shelf = embedder_records._shelf(one.data, 1, 0)
+    shelf = unseen_goods._shelf(one.data, 1, 0)
     views = {product: sum(row.product_id == product for row in shelf) for product in one.data.products}
     assert all(views[product] == 1 for product in one.data.held_out)
     assert max(views.values()) > 1
@@ -79,13 +81,13 @@ def test_the_frozen_backbone_sees_each_photo_once_for_all_runs(
 
 def test_more_photos_hold_the_fewer(held_out: Path) -> None:
     data = Embedding(held_out).data
-    one, four = ({id(row) for row in embedder_records._shelf(data, k, 3)} for k in (1, 4))
+    one, four = ({id(row) for row in unseen_goods._shelf(data, k, 3)} for k in (1, 4))
     assert one <= four
 
 
 def test_share_draws_whole_groups() -> None:
     right = np.array([True] * 5 + [False] * 5)
-    found = embedder_records.right_share(right, groups=np.repeat([0, 1], 5))
+    found = embedding.right_share(right, groups=np.repeat([0, 1], 5))
     assert (found["value"], found["low"], found["high"]) == (0.5, 0.0, 1.0)
 
 

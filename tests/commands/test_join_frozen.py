@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facings.commands.composition import compose_verb
-from facings.commands.embedder_records import Embedding
+from facings.commands.embedding import Embedding
 from facings.commands.evaluate import evaluate_checkpoint
 from facings.commands.join_frozen import join_frozen
 from facings.errors import ConfigError

@@ -137,7 +137,9 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
     ),
     "emb-unseen": (
         "Goods that training never saw, enrolled from k photos beside 8 photos of each that it saw: R@1 of their test photos "
-        "among all 81, over draws of 20 goods and of photos. frozen_: the ImageNet backbone's mean feature in the same run.",
+        "among all 81, over draws of 20 goods and of photos, by the likeliest product of the trained embedding joined with the "
+        "whitened frozen one. trained_: without the frozen one; frozen_: the ImageNet backbone's mean feature in the same run; "
+        "nearest_: by the nearest view, as frozen_ is without likeliest_; seen_: test photos of the goods that were trained.",
         {f"{frozen}r1_k{k}": None for frozen in ("", "frozen_") for k in (1, 2, 4, 8)},
     ),
     "emb-snack": (

@@ -19,7 +19,7 @@ from facings.benchmark.graph_latency import time_graphs
 from facings.benchmark.turns import median_of
 from facings.commands.application import user_message
 from facings.commands.composition import compose_verb
-from facings.commands.embedder_records import Crops, among_nearest, frozen_backbone, right_share
+from facings.commands.embedding import Crops, among_nearest, frozen_backbone, right_share
 from facings.commands.run_records import Metrics
 from facings.commands.train import best_checkpoint
 from facings.data.recognition_datamodule import RecognitionDataModule

@@ -13,12 +13,12 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from facings.commands.embedder_records import Embedding
+from facings.commands.embedding import Embedding
 from facings.commands.train import best_checkpoint
 from facings.errors import ConfigError
 from facings.files import atomic_folder, atomic_write
 from facings.metrics.whitening import fit_whitening
-from facings.models.joined import JoinedEmbedder
+from facings.models.joined import SHARE, JoinedEmbedder
 
 # What the records read of a run beside its checkpoint; the training's, because joining trains nothing.
 KEPT = ("config.yaml", "environment.json", "results.json")
@@ -26,7 +26,7 @@ KEPT = ("config.yaml", "environment.json", "results.json")
 HEADS = ("categories", "attributes")
 
 
-def join_frozen(run: Path, output: Path, *, share: float = 0.5) -> Path:
+def join_frozen(run: Path, output: Path, *, share: float = SHARE) -> Path:
     """Write OUTPUT as the folder of a run whose checkpoint is the joined model; returns the checkpoint.
 
     The frozen features are whitened within the products of the run's training photos. Raises ConfigError for a run that is no

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from facings.commands.embedder_records import Crops, Embedding, Vectors, right_share, snack_data
+from facings.commands.embedder_records import snack_data
+from facings.commands.embedding import Crops, Embedding, Vectors, right_share
 from facings.commands.run_records import Metrics, RunRecord, Taken
 from facings.data.recognition import CropReader
 from facings.data.recognition_datamodule import RecognitionDataModule

@@ -1,0 +1,159 @@
+"""A finished run's embedder asked about crops: their vectors, and the share of them that find their product.
+
+Knows how rows of a recognition table are embedded; the training itself is a matter of `facings train`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
+
+from facings.commands.composition import compose_verb
+from facings.commands.evaluate import checkpoint_data
+from facings.commands.run_files import run_minutes, run_seed
+from facings.commands.train import best_checkpoint
+from facings.data.recognition_datamodule import RecognitionDataModule
+from facings.data.tables import RecognitionRow
+from facings.errors import ConfigError
+from facings.metrics.bootstrap import bootstrap_interval
+from facings.metrics.nearest import top_k
+from facings.tasks.crop_views import Averaging, crop_views
+
+Vectors = NDArray[np.float32]
+REPEATS = 1000
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Rows with their vectors (N, D) of unit length and labels (N,): places in the data's list of products."""
+
+    rows: Sequence[RecognitionRow]
+    labels: NDArray[np.int64]
+    vectors: Vectors
+
+    def take(self, rows: Sequence[RecognitionRow]) -> "Crops":
+        """Those of `rows`, which are among mine."""
+        place = {row: number for number, row in enumerate(self.rows)}
+        index = [place[row] for row in rows]
+        return Crops(rows, self.labels[index], self.vectors[index])
+
+
+class FrozenVectors:
+    """Crops through the frozen backbone that runs started from, each once, however many runs ask for it."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], dict[RecognitionRow, NDArray[np.float32]]] = {}
+
+    def crops(self, one: "Embedding", rows: Sequence[RecognitionRow]) -> Crops:
+        """`rows` of the run's data as its frozen backbone sees them, under its labels: runs number products each their own way."""
+        data = one.data
+        view = (one.backbone, data.image_size, tuple(data.mean), tuple(data.std), data.crop_margin)
+        known = self._known.setdefault(view, {})
+        if missing := [row for row in dict.fromkeys(rows) if row not in known]:
+            known |= zip(missing, one.crops(missing, model=one.frozen()).vectors, strict=True)
+        return Crops(rows, one.labels(rows), np.stack([known[row] for row in rows]))
+
+
+class Embedding:
+    """A finished run's model, and the frozen backbone that it started from, asked about its data."""
+
+    def __init__(self, run: Path) -> None:
+        cfg = compose_verb("evaluate", [f"checkpoint={best_checkpoint(run)}"])
+        self.run = run
+        self.model, data, self.config = checkpoint_data(cfg)
+        if not isinstance(data, RecognitionDataModule):
+            raise ConfigError(f"{run}: not an embedder's run")
+        self.data = data
+        self.seed, self.minutes = run_seed(run), run_minutes(run)
+
+    @property
+    def backbone(self) -> str:
+        """timm's name of it."""
+        return str(self.config["model"]["backbone"])
+
+    def frozen(self) -> nn.Module:
+        """The mean feature of the ImageNet backbone, as weights.md's floor."""
+        return frozen_backbone(self.backbone, self.data.image_size)
+
+    def labels(self, rows: Sequence[RecognitionRow]) -> NDArray[np.int64]:
+        """(N,) places of the rows' products in the data's list."""
+        place = {product: number for number, product in enumerate(self.data.products)}
+        return np.array([place[row.product_id] for row in rows], np.int64)
+
+    def crops(
+        self,
+        rows: Sequence[RecognitionRow],
+        *,
+        model: nn.Module | None = None,
+        tta: Averaging = "none",
+        data: RecognitionDataModule | None = None,
+    ) -> Crops:
+        """`rows` of `data` through `model` (the trained one by default)."""
+        labels: list[NDArray[np.int64]] = []
+        vectors: list[Vectors] = []
+        with torch.inference_mode():
+            for batch in (data or self.data).loader(rows):
+                views = [self._embed(model or self.model, view) for view in crop_views(batch["crops"], tta)]
+                vectors.append(F.normalize(torch.stack(views).mean(dim=0), dim=1).numpy())
+                labels.append(batch["labels"].numpy())
+        return Crops(rows, np.concatenate(labels), np.concatenate(vectors))
+
+    @staticmethod
+    def _embed(model: nn.Module, crops: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = model(crops.contiguous(memory_format=torch.channels_last))
+        return found.float()
+
+
+def frozen_backbone(name: str, image_size: int) -> nn.Module:
+    """timm's backbone `name` with packaged ImageNet weights as an embedder: its mean feature as unit vector.
+
+    `image_size`: side of its square input in pixels. Raises ConfigError where no package has its weights.
+    """
+    model: nn.Module = instantiate(
+        {
+            "_target_": "facings.models.embedder.PooledBackbone",
+            "backbone": name,
+            "image_size": image_size,
+            "pretrained": "offline",
+        }
+    )
+    return model.eval()
+
+
+def among_nearest(queries: Crops, gallery: Crops, k: int) -> NDArray[np.bool_]:
+    """(Q,) whether a view of the query's product is among the `k` nearest."""
+    nearest = top_k(queries.vectors, gallery.vectors, k).indices
+    right: NDArray[np.bool_] = (gallery.labels[nearest] == queries.labels[:, None]).any(axis=1)
+    return right
+
+
+def right_share(
+    right: NDArray[np.bool_] | NDArray[np.float64], groups: NDArray[np.int64] | None = None
+) -> dict[str, Any]:
+    """The share of right answers, or the mean of a difference of such; the interval draws queries, or whole groups of them.
+
+    By hand: of two products' queries one product's are all right, the other's all wrong: 0.5, from 0 to 1.
+
+    >>> right_share(np.array([True, True, False, False]), groups=np.array([0, 0, 1, 1]))
+    {'value': 0.5, 'low': 0.0, 'high': 1.0}
+    """
+    if groups is None:
+        low, high = bootstrap_interval(lambda index: float(right[index].mean()), len(right), repeats=REPEATS)
+        return {"value": float(right.mean()), "low": low, "high": high}
+    _, place = np.unique(groups, return_inverse=True)
+    hits, sizes = np.bincount(place, weights=right), np.bincount(place)
+    low, high = bootstrap_interval(
+        lambda index: float(hits[index].sum() / sizes[index].sum()), len(sizes), repeats=REPEATS
+    )
+    return {"value": float(right.mean()), "low": low, "high": high}
+
+
+def checksums(asked: Sequence[Embedding]) -> dict[str, str]:
+    return {f"{one.run.name}/{name}": value for one in asked for name, value in one.data.checksums().items()}
