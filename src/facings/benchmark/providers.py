@@ -111,7 +111,8 @@ def _open_openvino(path: Path, threads: int) -> Opened:
     if package is None:
         raise BundleError(NOT_INSTALLED)
     core = package.Core()
-    options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    # Left alone it computes in bfloat16 where the processor can: faster, but another network, whose scores are up to 0.3 apart.
+    options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     try:
         model = core.compile_model(core.read_model(str(path)), "CPU", options)
     except RuntimeError as fault:

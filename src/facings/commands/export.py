@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +18,28 @@ from facings.benchmark.latency import measure_latency
 from facings.benchmark.record import git_state, machine
 from facings.commands.application import run_folder
 from facings.commands.environment import command_line, write_environment
+from facings.commands.export_settings import check_settings, postprocess_content, stated_licence
 from facings.commands.first_gallery import Enrolment, make_gallery, read_enrolment, read_products
-from facings.commands.quantization import add_siblings, check_quantization, quantization_report, wants_siblings
+from facings.commands.quantization import add_siblings, quantization_report, wants_siblings
 from facings.commands.run_slices import run_slices
 from facings.data.taxonomy import taxonomy_content
-from facings.errors import BundleError, CheckpointError, ConfigError, DataError
+from facings.errors import BundleError, DataError
 from facings.export.bundle import manifest_of, seal, shrink, write_golden, write_graphs, write_json
 from facings.export.decision_parity import compare_decisions, require_agreement, shaped_pictures
 from facings.export.model_card import licences, model_card, training_record
-from facings.export.networks import OPSETS, DetectorGraph, Network
+from facings.export.networks import DetectorGraph, Network
 from facings.export.parity import StageParity, as_report, measure_parity, require, tolerances
 from facings.export.precision_gate import Verdict
 from facings.export.whitening import WhitenedEmbedder, fitting_products, view_vectors
 from facings.files import atomic_folder, atomic_write, sha256
 from facings.metrics.whitening import fit_whitening
-from facings.runtime.bundle import Bundle, standard_of
+from facings.runtime.bundle import Bundle
 from facings.runtime.gallery import Gallery
 from facings.runtime.images import read_image
 from facings.runtime.parsing import find_pictures
 from facings.runtime.recognizer import Recognizer
-from facings.runtime.standard import Rates
 from facings.runtime.verify import verify
 from facings.tasks.checkpoint import load_model
-from facings.tiles import Tiling
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,23 @@ class Trained:
     figures: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Parts:
+    """All that a bundle is made of, read before anything is written. `pictures`: those that torch and ONNX Runtime are compared
+    on."""
+
+    detector: Trained | None
+    embedder: Trained | None
+    enrolment: Enrolment
+    pictures: list[Path]
+
+    @property
+    def trained(self) -> dict[str, Trained]:
+        """What there is, by role."""
+        parts = {"detector": self.detector, "embedder": self.embedder}
+        return {role: part for role, part in parts.items() if part is not None}
+
+
 def run(cfg: DictConfig) -> Path:
     """Export, compare with torch, verify, and only then give the folder its name. Returns the bundle's folder.
 
@@ -60,16 +76,33 @@ def run(cfg: DictConfig) -> Path:
     agree with torch or the bundle does not verify.
     """
     console = Console()
-    target = _check_settings(cfg)
-    detector, embedder = (_load(cfg, role) for role in ("detector", "embedder"))
-    trained = {role: part for role, part in (("detector", detector), ("embedder", embedder)) if part is not None}
-    enrolment = read_enrolment(cfg) if embedder is not None else Enrolment(taxonomy=read_products(cfg, [], {}))
-    pictures = _parity_pictures(cfg)
-    images = [read_image(path) for path in pictures]
+    target = check_settings(cfg)
+    parts = read_parts(cfg, parity_pictures(cfg))
     folder = run_folder(cfg)
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-    checksums = {f"{role} checkpoint": sha256(part.checkpoint) for role, part in trained.items()}
+    checksums = {f"{role} checkpoint": sha256(part.checkpoint) for role, part in parts.trained.items()}
     write_environment(folder, seed=int(cfg.seed), data=checksums, command=command_line("export"))
+    return write_bundle(cfg, target, parts, console)
+
+
+def read_parts(cfg: DictConfig, pictures: Sequence[Path]) -> Parts:
+    """Load the models and find the gallery's views; of `pictures` at most `parity.count`, evenly chosen, are compared on.
+
+    Raises CheckpointError, ConfigError or DataError.
+    """
+    detector, embedder = (_load(cfg, role) for role in ("detector", "embedder"))
+    enrolment = read_enrolment(cfg) if embedder is not None else Enrolment(taxonomy=read_products(cfg, [], {}))
+    return Parts(detector, embedder, enrolment, spread(pictures, int(cfg.parity.count)))
+
+
+def write_bundle(cfg: DictConfig, target: Path, parts: Parts, console: Console) -> Path:
+    """Write the bundle of `parts` as the folder `target`, which is returned; nothing stays where anything fails.
+
+    Raises DataError, or BundleError when the graphs do not agree with torch or the bundle does not verify.
+    """
+    detector, embedder, enrolment = parts.detector, parts.embedder, parts.enrolment
+    trained = parts.trained
+    images = [read_image(path) for path in parts.pictures]
     limits = tolerances(detector.network if detector else None, embedder.network if embedder else None)
     fitted: tuple[str, ...] = ()
     if embedder is not None and int(cfg.calibration.whiten):
@@ -107,18 +140,29 @@ def run(cfg: DictConfig) -> Path:
         write_golden(beside, Recognizer(bundle, threads=cfg.threads), golden, limits=limits, siblings=siblings)
         seal(beside, manifest)
         with console.status("measuring the latency …"):
-            latency = _latency(beside, cfg, pictures)
+            latency = _latency(beside, cfg, parts.pictures)
         more = decided.report | quantization_report(cfg, verdicts) | {"whitening": {"products": list(fitted)}}
         _write_papers(beside, cfg, manifest, trained, parity, latency, gallery, more)
         seal(beside, manifest)
-        with console.status("verifying …"):
-            checks = verify(beside, threads=cfg.threads)
-        failed = [f"{check.name}: {check.detail}" for check in checks if not check.passed]
-        if failed:
-            raise BundleError(f"the exported bundle does not verify: {'; '.join(failed)}; nothing was written")
-    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 2**20
-    console.print(f"bundle: {target} ({size:.1f} MiB, {len(checks)} checks passed)")
+        checks = require_sound(beside, cfg, console)
+    tell_bundle(target, checks, console)
     return target
+
+
+def require_sound(folder: Path, cfg: DictConfig, console: Console) -> int:
+    """How many checks a written bundle passed. Raises BundleError, with all that it did not pass."""
+    with console.status("verifying …"):
+        checks = verify(folder, threads=cfg.threads)
+    failed = [f"{check.name}: {check.detail}" for check in checks if not check.passed]
+    if failed:
+        raise BundleError(f"the exported bundle does not verify: {'; '.join(failed)}; nothing was written")
+    return len(checks)
+
+
+def tell_bundle(target: Path, checks: int, console: Console) -> None:
+    """The line for the terminal."""
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 2**20
+    console.print(f"bundle: {target} ({size:.1f} MiB, {checks} checks passed)")
 
 
 def parity_table(stages: Sequence[StageParity]) -> Table:
@@ -128,54 +172,6 @@ def parity_table(stages: Sequence[StageParity]) -> Table:
         mark = "" if stage.passed else "  FAILED"
         table.add_row(stage.stage, f"{stage.difference:.2g}{mark}", f"{stage.tolerance:.2g}", f"{stage.count:,}")
     return table
-
-
-def _check_settings(cfg: DictConfig) -> Path:
-    """The bundle's folder, which must be free. All that can be refused without loading a model is refused here."""
-    if not cfg.detector and not cfg.embedder:
-        raise CheckpointError(
-            "export needs trained weights: give detector=CHECKPOINT, embedder=CHECKPOINT or both "
-            "(the best.ckpt or last.ckpt that `facings train` wrote)"
-        )
-    for key in ("name", "version"):
-        text = str(cfg[key])
-        if (
-            not text
-            or not all(c.isalnum() or c in "._+" or (c == "-" and key == "name") for c in text)
-            or text[0] == "."
-        ):
-            raise ConfigError(f"{key}={text!r}: expected letters, digits and any of ._+-; it becomes a folder's name")
-    for key in ("score_threshold", "false_accept_rate", "ambiguity_margin", "crop_margin", "nms_iou"):
-        if not 0 <= float(cfg[key]) <= 1:
-            raise ConfigError(f"{key}={cfg[key]}: expected a share from 0 to 1")
-    if int(cfg.opset) not in OPSETS:
-        raise ConfigError(f"opset={cfg.opset}: expected one of {', '.join(map(str, OPSETS))}")
-    least = {"top_k": cfg.top_k, "candidates": cfg.candidates, "parity.count": cfg.parity.count}
-    least |= {"calibration.views": cfg.calibration.views}
-    if int(cfg.calibration.whiten) < 0:
-        raise ConfigError(f"calibration.whiten={cfg.calibration.whiten}: expected 0 or more products")
-    for key, value in least.items():
-        if int(value) < 1:
-            raise ConfigError(f"{key}={value}: expected 1 or more")
-    if not 1 <= int(cfg.golden.count) <= int(cfg.parity.count):
-        raise ConfigError(f"golden.count={cfg.golden.count}: expected 1 to parity.count={cfg.parity.count}")
-    if not cfg.parity.images:
-        raise ConfigError(
-            "parity.images is not given: torch and ONNX Runtime are compared on a folder of real pictures"
-        )
-    if cfg.embedder and not cfg.gallery.table and not cfg.gallery.packshots:
-        raise ConfigError(
-            "an embedder needs a gallery: give gallery.table=FILE.csv (rows of role gallery) or gallery.packshots=FOLDER"
-        )
-    for text in cfg.licences:
-        _licence(text)
-    _tiling(cfg)
-    _standard(cfg)
-    check_quantization(cfg)
-    target = Path(cfg.output) / f"{cfg.name}-{cfg.version}"
-    if target.exists() and not cfg.overwrite and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"{target}: exists already; choose another version, or --overwrite")
-    return target
 
 
 def _load(cfg: DictConfig, role: str) -> Trained | None:
@@ -214,12 +210,17 @@ def _whitened(
     return replace(embedder, network=network), replace(enrolment, calibration=left), fitted
 
 
-def _parity_pictures(cfg: DictConfig) -> list[Path]:
+def parity_pictures(cfg: DictConfig) -> list[Path]:
+    """All pictures of the folder `parity.images`. Raises DataError where there is none."""
     folder = Path(cfg.parity.images)
     if not folder.exists():
         raise DataError(f"{folder}: no such folder (parity.images); give one with real pictures")
-    pictures = find_pictures([folder])
-    picked = np.linspace(0, len(pictures) - 1, min(int(cfg.parity.count), len(pictures))).round().astype(int)
+    return find_pictures([folder])
+
+
+def spread(pictures: Sequence[Path], count: int) -> list[Path]:
+    """At most `count` of them, evenly chosen."""
+    picked = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int)
     return [pictures[index] for index in dict.fromkeys(picked.tolist())]
 
 
@@ -234,7 +235,7 @@ def _write_contents(
         opset=int(cfg.opset),
         candidates=int(cfg.candidates),
     )
-    write_json(folder / "postprocess.json", _postprocess(cfg))
+    write_json(folder / "postprocess.json", postprocess_content(cfg))
     write_json(folder / "taxonomy.json", taxonomy_content(taxonomy))
     sections: dict[str, dict[str, Any] | None] = {"detector": None, "embedder": None}
     if detector is not None:
@@ -257,57 +258,11 @@ def _write_contents(
     return manifest
 
 
-def _tiling(cfg: DictConfig) -> dict[str, Any] | None:
-    """postprocess.json's `tiles`. Raises ConfigError for sizes that do not fit."""
-    if cfg.tiles.size is None:
-        return None
-    overlap = None if cfg.tiles.overlap is None else int(cfg.tiles.overlap)
-    return asdict(Tiling.of(int(cfg.tiles.size), overlap, bool(cfg.tiles.whole), float(cfg.tiles.large)))
-
-
-def _standard(cfg: DictConfig) -> dict[str, Any] | None:
-    """postprocess.json's `standard`; what is not given is as in `Rates`. Raises ConfigError for what does not fit."""
-    if cfg.standard is None:
-        return None
-    given = OmegaConf.to_container(cfg.standard, resolve=True) if OmegaConf.is_config(cfg.standard) else cfg.standard
-    if not isinstance(given, dict):
-        raise ConfigError(f"standard={given!r}: expected {', '.join(asdict(Rates()))}, remember")
-    content = {**asdict(Rates()), "remember": True, **given}
-    try:
-        standard_of(content, int(cfg.candidates))
-    except ValueError as fault:
-        raise ConfigError(f"standard: {fault}") from fault
-    return content
-
-
-def _postprocess(cfg: DictConfig) -> dict[str, Any]:
-    return {
-        "schema": "facings.postprocess/1",
-        "score_threshold": float(cfg.score_threshold),
-        "max_detections": int(cfg.top_k),
-        # Both branches leave the graph without doubles: one needs no NMS, the other has it inside.
-        "nms_iou": None,
-        "false_accept_rate": float(cfg.false_accept_rate),
-        "ambiguity_margin": float(cfg.ambiguity_margin),
-        "top_k": int(cfg.candidates),
-        "crop_margin": float(cfg.crop_margin),
-        "tiles": _tiling(cfg),
-        "standard": _standard(cfg),
-    }
-
-
 def _latency(folder: Path, cfg: DictConfig, pictures: Sequence[Path]) -> dict[str, Any] | None:
     count = int(cfg.latency.images)
     if count < 1:
         return None
     return measure_latency(folder, pictures[:count], threads=cfg.threads, warmup=3, repeats=3)
-
-
-def _licence(text: Any) -> tuple[str, str]:
-    name, colon, licence = str(text).partition(":")
-    if not colon or not name.strip() or not licence.strip():
-        raise ConfigError(f"licences: {text!r} is not of the form 'NAME: LICENCE'")
-    return name.strip(), licence.strip()
 
 
 def _write_papers(
@@ -343,7 +298,7 @@ def _write_papers(
         "seed": int(cfg.seed),
     }
     configs = {role: part.config for role, part in trained.items()}
-    licence = licences(configs, dict(_licence(text) for text in cfg.licences))
+    licence = licences(configs, dict(stated_licence(text) for text in cfg.licences))
     sizes = None
     if gallery is not None:
         counts = (len(gallery.items), len(gallery.vectors), len(gallery.calibration_scores))
@@ -352,5 +307,7 @@ def _write_papers(
     write_json(folder / "LICENCES.json", licence)
     records = {role: training_record(config) for role, config in configs.items()}
     (folder / "train_config.yaml").write_text(yaml.safe_dump(records, sort_keys=False), encoding="utf-8")
-    card = model_card(manifest=manifest, postprocess=_postprocess(cfg), report=report, licence=licence, gallery=sizes)
+    card = model_card(
+        manifest=manifest, postprocess=postprocess_content(cfg), report=report, licence=licence, gallery=sizes
+    )
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
