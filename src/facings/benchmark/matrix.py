@@ -59,19 +59,22 @@ def figure_row(rows: Sequence[Row], figure: str) -> Row | None:
 
 
 def means(cells: Cells, figure: str) -> dict[str, float | None]:
-    """Bundle → geometric mean of the figure over its datasets; None where one is missing or below 0.
+    """Bundle → geometric mean of the figure over its datasets; of a relative loss, which can be 0 or below, 1 minus that of what is
+    left. None where one is missing or below 0.
 
     >>> cell = lambda value: Cell([{"metric": "ap", "value": value, "slice": {}}])
     >>> means({"a": {"x": cell(0.2), "y": cell(0.8)}, "b": {"x": cell(0.2), "y": Cell(fault="no such file")}}, "ap")
     {'a': 0.4, 'b': None}
     """
+    loss = figure.endswith("_loss")
     found: dict[str, float | None] = {}
     for bundle, row in cells.items():
         entries = [figure_row(cell.rows, figure) for cell in row.values()]
         values = [float(entry["value"]) for entry in entries if entry is not None]
+        values = [1 - value for value in values] if loss else values
         fits = values and len(values) == len(entries) and min(values) >= 0
         mean = geometric_mean(values) if fits else math.nan
-        found[bundle] = round(mean, 12) if math.isfinite(mean) else None
+        found[bundle] = round(1 - mean if loss else mean, 12) if math.isfinite(mean) else None
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from facings.benchmark.matrix import HEADLINES, Cell, less_is_better, shown_figure
+from facings.benchmark.matrix import HEADLINES, Cell, figure_row, less_is_better, shown_figure
 from facings.benchmark.record import machine
 from facings.benchmark.rows import FILE, PROTOCOLS
 from facings.commands.application import run_folder, user_message
@@ -27,7 +27,7 @@ from facings.commands.matrix_table import (
     markdown,
     matrix_table,
     verdict_notes,
-    verdict_rows,
+    verdict_table,
     verdicts_by_dataset,
 )
 from facings.commands.protocols import plain
@@ -89,7 +89,7 @@ def run(cfg: DictConfig, one: One) -> dict[str, float]:
     atomic_write(folder / "matrix.json", json.dumps(content, indent=2) + "\n")
     console.rule("all pairs", align="left")
     console.print(matrix_table(content))
-    if (table := verdict_rows(content)) is not None:
+    if (table := verdict_table(content)) is not None:
         console.print(table)
     for note in [*verdict_notes(content), *notes]:
         console.print(note, style="yellow", markup=False)
@@ -197,13 +197,18 @@ def _rows_of(path: Path, start: int, run: str) -> list[dict[str, Any]]:
 
 def _figure(cfg: DictConfig, cells: Mapping[str, Mapping[str, Cell]]) -> tuple[str | None, list[str]]:
     """The figure that the table shows, and what is to be said of it."""
-    usual = shown_figure(cells, HEADLINES[cfg.protocol])
-    if cfg.figure is None:
-        return usual, []
-    if shown_figure(cells, [str(cfg.figure)]) is not None:
-        return str(cfg.figure), []
-    known = sorted({str(row["metric"]) for of in cells.values() for cell in of.values() for row in cell.rows})
-    return usual, [f"figure={cfg.figure}: no pair has it; they have {', '.join(known) or 'none'}"]
+    figure, notes = shown_figure(cells, HEADLINES[cfg.protocol]), []
+    if cfg.figure is not None and shown_figure(cells, [str(cfg.figure)]) is None:
+        known = sorted({str(row["metric"]) for of in cells.values() for cell in of.values() for row in cell.rows})
+        notes.append(f"figure={cfg.figure}: no pair has it; they have {', '.join(known) or 'none'}")
+    elif cfg.figure is not None:
+        figure = str(cfg.figure)
+    for bundle, of in cells.items():
+        for dataset, cell in of.items():
+            row = figure_row(cell.rows, figure) if figure is not None else None
+            if row is not None and row["slice"].get("disturbed"):
+                notes.append(f"{bundle} on {dataset}: other programs ran while it was timed")
+    return figure, notes
 
 
 def _times(seconds: float, done: int, total: int) -> str:

@@ -17,6 +17,7 @@ from facings.errors import FacingsError
 
 FAILED = "failed"
 MEAN = "geometric mean"
+VERDICT = ("dataset", "figure", "bundle", "minus the first", "95 %", "p", "verdict")
 
 
 def entry(cells: Cells, figure: str | None) -> dict[str, Any]:
@@ -78,50 +79,37 @@ def matrix_table(content: Mapping[str, Any]) -> Table:
     return made
 
 
-def verdict_rows(content: Mapping[str, Any]) -> Table | None:
+def verdict_table(content: Mapping[str, Any]) -> Table | None:
     """Of each dataset every bundle against the first; None where there is no verdict."""
-    if not content["verdicts"]:
+    if not (rows := _verdict_rows(content)):
         return None
-    first = next(iter(content["cells"]))
-    made = Table(
-        "dataset", "figure", "bundle", "minus the first", "95 %", "p", "verdict", title=f"against {first}, in pairs"
-    )
-    for dataset, told in content["verdicts"].items():
-        for one in told.get("figures", ()):
-            made.add_row(dataset, one["figure"], one["second"], *_verdict(one))
-        made.add_section()
+    made = Table(*VERDICT, title=f"against {next(iter(content['cells']))}, in pairs")
+    for row in rows:
+        made.add_row(*row)
     made.caption = f"verdict at {LEVEL:.0%}, p raised for several bundles (Holm)"
     return made
 
 
 def verdict_notes(content: Mapping[str, Any]) -> list[str]:
-    """What is to be known of the verdicts, dataset by dataset: also why there is none."""
-    return [
-        f"{dataset}: {line}"
-        for dataset, told in content["verdicts"].items()
-        for line in ([f"no verdict: {told['refused']}"] if "refused" in told else told["notes"])
-    ]
+    """What is to be known of the verdicts, also why there is none, each line behind the datasets that it is of."""
+    told: dict[str, list[str]] = {}
+    for dataset, verdict in content["verdicts"].items():
+        lines = [f"no verdict: {verdict['refused']}"] if "refused" in verdict else verdict["notes"]
+        for line in lines:
+            told.setdefault(line, []).append(dataset)
+    return [f"{', '.join(datasets)}: {line}" for line, datasets in told.items()]
 
 
 def markdown(content: Mapping[str, Any]) -> str:
     """The tables for a pull request or a page."""
     head, rows = _grid(content)
-    lines = [
-        f"# {content['protocol']}: {_title(content)}",
-        "",
-        _line(head),
-        _line(["---", *["---:"] * (len(head) - 1)]),
-    ]
-    lines += [_line(row) for row in rows]
-    if content["verdicts"]:
+    lines = [f"# {content['protocol']}: {_title(content)}", "", *_lines(head, rows, left=1)]
+    if verdicts := _verdict_rows(content):
         first = next(iter(content["cells"]))
         lines += ["", f"Against {first}, in pairs; p raised for several bundles (Holm).", ""]
-        lines += [_line(["dataset", "figure", "bundle", "minus the first", "95 %", "p", "verdict"])]
-        lines += [_line(["---", "---", "---", "---:", "---:", "---:", "---"])]
-        for dataset, told in content["verdicts"].items():
-            lines += [_line([dataset, one["figure"], one["second"], *_verdict(one)]) for one in told.get("figures", ())]
-        notes = [f"- {note}" for note in verdict_notes(content)]
-        lines += ["", *notes] if notes else []
+        lines += _lines(VERDICT, verdicts, left=len(VERDICT))
+    if notes := [*verdict_notes(content), *content["notes"]]:
+        lines += ["", *(f"- {note}" for note in notes)]
     faults = [
         f"- {bundle} on {dataset}: {' '.join(cell['fault'].split())}"
         for bundle, row in content["cells"].items()
@@ -129,11 +117,8 @@ def markdown(content: Mapping[str, Any]) -> str:
         if "fault" in cell
     ]
     lines += ["", "Failed:", "", *faults] if faults else []
-    lines += ["", *(f"- {note}" for note in content["notes"])] if content["notes"] else []
-    return (
-        "\n".join([*lines, "", f"`{content['command']}`, commit `{content['commit'][:10]}`, {content['date'][:10]}"])
-        + "\n"
-    )
+    lines += ["", f"`{content['command']}`, commit `{content['commit'][:10]}`, {content['date'][:10]}"]
+    return "\n".join(lines) + "\n"
 
 
 def _grid(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -168,12 +153,16 @@ def _title(content: Mapping[str, Any]) -> str:
     return ", ".join(words) + (", less is better" if content["less_is_better"] else "")
 
 
-def _verdict(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    numbers = [one[name] for name in ("value", "low", "high")]
-    if None in numbers or one["p"] is None:
-        return "–", "", "", str(one["winner"])
-    value, low, high = numbers
-    return f"{value:+.4f}", f"{low:+.4f} – {high:+.4f}", f"{one['p']:.3f}", str(one["winner"])
+def _verdict_rows(content: Mapping[str, Any]) -> list[list[str]]:
+    """A row of text a verdict, under `VERDICT`."""
+    rows = []
+    for dataset, told in content["verdicts"].items():
+        for one in told.get("figures", ()):
+            between = "–" if None in (one["low"], one["high"]) else f"{one['low']:+.4f} – {one['high']:+.4f}"
+            value = "–" if one["value"] is None else f"{one['value']:+.4f}"
+            p = "–" if one["p"] is None else f"{one['p']:.3f}"
+            rows.append([dataset, one["figure"], one["second"], value, between, p, one["winner"]])
+    return rows
 
 
 def _number(value: float) -> str:
@@ -181,5 +170,7 @@ def _number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _lines(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
+    """A Markdown table, whose first `left` columns are words."""
+    marks = ["---" if number < left else "---:" for number in range(len(head))]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in (head, marks, *rows)]
