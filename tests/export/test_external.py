@@ -146,6 +146,27 @@ def test_a_file_of_torchs_exporter_answers_as_torch(tmp_path: Path) -> None:
     assert found["labels"][0, 0] == int(labels[scores.argmax()])
 
 
+def test_branches_inside_a_network_see_its_tensors(tmp_path: Path) -> None:
+    """Names in a subgraph are those of the graph around it, also where they are called like a port."""
+    float_end = helper.make_tensor_value_info("chosen", TensorProto.FLOAT, None)
+    branches = [
+        helper.make_graph([helper.make_node(operator, ["boxes"], ["chosen"])], operator, [], [float_end])
+        for operator in ("Identity", "Neg")
+    ]
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["images"], ["means"]),
+        helper.make_node("Flatten", ["means"], ["boxes"]),
+        helper.make_node("If", ["yes"], ["scores"], then_branch=branches[0], else_branch=branches[1]),
+    ]
+    path = save_graph(tmp_path / "if.onnx", nodes, {"yes": np.array(True)}, {"scores": 2})
+    external = read_external(path)
+    onnx.save(graft(external, "embedder", SETTINGS), str(tmp_path / "graft.onnx"))
+    crops = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
+    (found,) = ort.InferenceSession(str(tmp_path / "graft.onnx")).run(None, {"crops": crops})
+    means = crops.mean(axis=(2, 3))
+    np.testing.assert_allclose(found, means / np.linalg.norm(means, axis=1, keepdims=True), atol=1e-5)
+
+
 @pytest.mark.parametrize("opset", [11, 13, 17])
 def test_older_opsets_are_brought_to_18(tmp_path: Path, rng: np.random.Generator, opset: int) -> None:
     said = np.concatenate([rng.uniform(0, 64, (8, 4)), rng.uniform(0.1, 1, (8, 2))], axis=1)

@@ -85,7 +85,7 @@ def read_external(path: Path, image_size: int | None = None) -> External:
     answers = asked(path, path, {port: pixels[:1]})
     model = _modern(path, model, port, pixels[:1], answers)
     side = next(value for value in _inputs(model) if value.name == port).type.tensor_type.shape.dim[0]
-    any_batch = not side.HasField("dim_value") and _takes_two(path, port, pixels, answers)
+    any_batch = side.dim_value < 1 and _takes_two(path, port, pixels, answers)
     return External(path, without_traces(model), port, size, any_batch, answers, labels)
 
 
@@ -211,7 +211,8 @@ def _picture_port(path: Path, model: onnx.ModelProto, image_size: int | None) ->
         names = ", ".join(value.name for value in values) or "none"
         raise ConfigError(f"{path}: its inputs are {names}; expected one, the picture [B, 3, S, S]")
     tensor = values[0].type.tensor_type
-    sides = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
+    # Some exporters write -1 for a side that may be any.
+    sides = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
     kind = TensorProto.DataType.Name(tensor.elem_type)
     told = f"{path}: input {values[0].name!r} is {kind} [{', '.join('any' if s is None else str(s) for s in sides)}]"
     if (
