@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from facings.analysis.findings import as_markdown
+from facings.benchmark.parts import PARTS
 from facings.commands.analyze_chain import analyze_chain, read_decisions
 from facings.commands.analyze_crops import analyze_crops
 from facings.commands.analyze_detector import analyze_detector
@@ -73,10 +74,10 @@ def _analyze(cfg: DictConfig, config: Mapping[str, Any], source: Path, folder: P
     pictures, protocol = int(cfg.pictures), config.get("protocol")
     if pictures < 1:
         raise ConfigError(f"pictures is {pictures}; expected 1 or more")
-    if protocol not in (None, "frames") and not cfg.predictions:
+    if protocol is not None and protocol not in PARTS and not cfg.predictions:
         raise ConfigError(
             f"{source}: a run of protocol={protocol}, which leaves no answers by picture; its figures stand in {protocol}.json. "
-            "Analyze a run of protocol=frames"
+            f"Analyze a run of protocol={' or '.join(PARTS)}"
         )
     boxes = bool(cfg.predictions) or any((source / name).is_file() for name in PREDICTIONS)
     if not cfg.predictions and (source / "decisions.jsonl").is_file():
