@@ -62,9 +62,10 @@ def mask_results(
     results = []
     for image in table.images:
         pixels = read_image(image.path)
-        if pixels.shape[:2] != (image.height, image.width):
+        height, width = pixels.shape[:2]
+        if (height, width) != (image.height, image.width):
             raise DataError(
-                f"{image.path}: has {pixels.shape[1]} x {pixels.shape[0]} ; {table.source} says {image.width} x {image.height}"
+                f"{image.path}: has {width} x {height} pixels; {table.source} says {image.width} x {image.height}"
             )
         found = recognizer.detect(pixels, score_threshold, masks=True)
         results += coco_results(
@@ -72,7 +73,7 @@ def mask_results(
             found.scores,
             [numbers[label] + 1 for label in found.labels.tolist()],
             image_id=image.image_id,
-            extent=(image.height, image.width),
+            extent=(height, width),
             masks=found.masks,
         )
         advance()
