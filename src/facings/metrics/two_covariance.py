@@ -106,3 +106,15 @@ def fit_two_covariance(
     if not kept.any():
         raise ValueError(f"{len(products)} products differ no more than their photos do; expected some that do")
     return TwoCovariance(centre, main @ whiten @ ways[kept].T, between[kept])
+
+
+def likeliest_predictions(queries: Vectors, gallery: Vectors, labels: Labels) -> Labels | None:
+    """(Q,) the label of the likeliest product of each query (Q, D), by both covariances of the gallery (G, D) itself.
+
+    None where its views do not tell them: too few products with two, or no difference within products or between them.
+    """
+    try:
+        model = fit_two_covariance(gallery, labels)
+    except ValueError:
+        return None
+    return model.predictions(queries, gallery, labels)

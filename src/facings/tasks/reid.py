@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from facings.errors import ConfigError
 from facings.metrics.retrieval import prototype_predictions, retrieval_metrics
 from facings.metrics.retrieval_report import retrieval_report
+from facings.metrics.two_covariance import likeliest_predictions
 from facings.tasks.crop_views import Averaging, check_averaging, crop_views, resized
 from facings.tasks.parameter_groups import parameter_groups
 from facings.tasks.processes import gathered
@@ -235,7 +236,8 @@ class ReidTask(pl.LightningModule):
         self._evaluate("test")
 
     def _evaluate(self, stage: str) -> None:
-        """Retrieval figures of the collected embeddings; R@1 by the nearest view, top-1 by the nearest product mean."""
+        """Retrieval figures of the collected embeddings: R@1 by the nearest view, top-1 by the nearest product mean, in a test
+        also by the likeliest product (`facings.metrics.two_covariance`)."""
         gallery, queries = (joined(records) for records in self._collected)
         self._collected = [[], []]
         truth = queries["labels"]
@@ -256,6 +258,9 @@ class ReidTask(pl.LightningModule):
         if stage == "test":
             self.report = retrieval_report(vectors[0], truth, vectors[1], gallery["labels"], paths=self.paths)
             results |= _headlines(self.report)
+            likeliest = likeliest_predictions(*vectors, gallery["labels"])
+            if likeliest is not None:
+                results["likeliest_top1"] = float((likeliest == truth).mean())
         self.results = results
         self.log_dict({f"{stage}/{name}": value for name, value in results.items()}, prog_bar=True)
 
