@@ -60,7 +60,7 @@ def test_the_fit_finds_what_the_photos_were_made_by() -> None:
     ],
 )
 def test_what_tells_no_covariance_is_refused(views: list[list[float]], labels: list[int], reason: str) -> None:
-    gallery, names = np.float32(views), np.array(labels)
+    gallery, names = np.array(views, np.float32), np.array(labels)
     with pytest.raises(ValueError, match=reason):
         fit_two_covariance(gallery, names)
     assert likeliest_predictions(gallery, gallery, names) is None
