@@ -159,29 +159,31 @@ def test_nms_is_at_the_overlap_that_was_chosen(
     assert counts == [3, 6]
 
 
-def test_checkpoints_become_bundles(tiny_shop: TinyShop, tiny_config: DictConfig, tmp_path: Path) -> None:
+def test_a_checkpoint_becomes_a_bundle(tiny_shop: TinyShop, tiny_config: DictConfig, tmp_path: Path) -> None:
     folder = tmp_path / "bundles"
-    gallery = {"table": str(tiny_shop.data / "recognition.csv"), "split": "val"}
-    both = {
-        "detector": str(tiny_shop.detector),
-        "embedder": str(tiny_shop.embedder),
-        "gallery": gallery,
-        "name": "both",
-    }
-    alone, together = open_subjects([str(tiny_shop.detector), both | {"golden": {"count": 1}}], tiny_config, folder)
-    assert together.name.startswith("both-") and sorted(p.name for p in folder.iterdir()) == sorted(
-        [alone.name, together.name]
-    )
+    (path,) = open_subjects([str(tiny_shop.detector)], tiny_config, folder)
+    assert [entry.name for entry in folder.iterdir()] == [path.name]
     frame = read_image(tiny_shop.frames[0])
-    ours = Recognizer(Bundle.open(alone), threads=1).detect(frame, 0.1)
+    ours = Recognizer(Bundle.open(path), threads=1).detect(frame, 0.1)
     theirs = Recognizer(Bundle.open(tiny_shop.bundle, precision="float32"), threads=1).detect(frame, 0.1)
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-4)
-    bundle = Bundle.open(together)
-    assert bundle.precisions == ("float32",) and bundle.gallery().items
-    report = json.loads((together / "report.json").read_text())
+    report = json.loads((path / "report.json").read_text())
     assert report["latency"] is None and report["parity"]["scores"]["difference"] <= 1e-3
     with pytest.raises(ConfigError, match=r"an embedder is asked against a gallery; write the entry as {embedder: "):
         open_subjects([str(tiny_shop.embedder)], tiny_config, folder)
+
+
+@pytest.mark.slow
+def test_two_checkpoints_and_a_gallery_become_one_bundle(
+    tiny_shop: TinyShop, tiny_config: DictConfig, tmp_path: Path
+) -> None:
+    gallery = {"table": str(tiny_shop.data / "recognition.csv"), "split": "val"}
+    both = {"detector": str(tiny_shop.detector), "embedder": str(tiny_shop.embedder), "gallery": gallery}
+    (path,) = open_subjects([both | {"name": "both", "golden": {"count": 1}}], tiny_config, tmp_path / "bundles")
+    assert path.name.startswith("both-") and all(check.passed for check in verify(path))
+    bundle = Bundle.open(path)
+    assert bundle.precisions == ("float32",)
+    assert bundle.gallery().items == Bundle.open(tiny_shop.bundle).gallery().items
 
 
 def test_what_an_entry_may_not_be(shop: Shop, benchmark_config: Callable[..., DictConfig], tmp_path: Path) -> None:
