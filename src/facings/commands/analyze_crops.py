@@ -65,10 +65,7 @@ def analyze_crops(
         findings=tuple(findings),
         content={"crops": told},
         sections=(
-            "\n".join(
-                ["## Crops at true boxes", "", f"{sum(kinds.values())} of {queries} are nearest to another product."]
-            ),
-            pairs_section(pairs),
+            pairs_section(pairs, f"Crops at true boxes: {sum(kinds.values())} of {queries} nearest to another product"),
             "\n".join(["## Unknown goods, and drift", "", table_of(["what was found", "what to do"], rows)]),
         ),
         files=paths,

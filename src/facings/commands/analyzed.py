@@ -30,10 +30,10 @@ def table_of(head: list[str], rows: list[list[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def pairs_section(pairs: Counter[tuple[str, str]]) -> str:
+def pairs_section(pairs: Counter[tuple[str, str]], title: str = "What is taken for what") -> str:
     """Of products and the product whose view is nearest, the ten most frequent."""
     rows = [[first, second, count] for (first, second), count in pairs.most_common(10)]
-    return "\n".join(["## What is taken for what", "", table_of(["is", "nearest view is of", "times"], rows)])
+    return "\n".join([f"## {title}", "", table_of(["is", "nearest view is of", "times"], rows)])
 
 
 def together(first: Analyzed, second: Analyzed) -> Analyzed:
