@@ -21,8 +21,8 @@ from facings.benchmark.record import git_state
 from facings.benchmark.synthetic_ablation import BASE, METRICS, SCENES, TRAINING, VARIANTS, Variant, chosen
 from facings.commands.application import run_inside
 from facings.commands.detection_records import REPEATS, Judged, Metrics
-from facings.commands.run_files import run_minutes
 from facings.commands.script import script
+from facings.commands.series import finish_runs
 from facings.errors import ConfigError
 from facings.metrics.average_precision import paired_intervals
 
@@ -52,14 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, variants: Sequence[Variant], console: Console) -> None:
     """Draw, train, judge, print, write. Raises FacingsError for what the user can mend."""
     commit = git_state()
-    took: list[float] = []
-    for number, one in enumerate(variants, start=1):
-        left = f", about {sum(took) / len(took) * (len(variants) - number + 1):.0f} min left" if took else ""
-        console.rule(f"{number}/{len(variants)} {one.label}{left}", align="left")
-        folder = options.logs / one.name
-        if not (folder / "results.json").is_file():
-            drawn_and_trained(one, options)
-        took.append(run_minutes(folder))
+    finish_runs(
+        {one.name: one.label for one in variants},
+        lambda name: options.logs / name,
+        lambda name: drawn_and_trained(VARIANTS[name], options),
+        console,
+    )
     judged = {one.name: Judged(options.logs / one.name) for one in variants}
     metrics = figures_of(judged)
     console.print(table(variants, metrics))

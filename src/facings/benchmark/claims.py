@@ -7,6 +7,7 @@ from typing import Any
 from facings.benchmark.corruptions import CORRUPTIONS
 from facings.benchmark.detector_baselines import METRICS as BASELINES
 from facings.benchmark.detector_study import METRICS as STUDY
+from facings.benchmark.embedder_ablation import METRICS as INGREDIENTS
 from facings.benchmark.embedder_cost import METRICS as COST
 from facings.benchmark.record import write_result
 from facings.benchmark.synthetic_ablation import METRICS as ABLATION
@@ -151,6 +152,12 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         "against packshots, and of Grocery Store's cartons (5 test photos each) against training photos; _names: the words of the "
         "products' names, _words: those read on packshots too; gain: paired; the weight of words is chosen on other crops.",
         {f"{where}_{what}": None for where in ("snack", "cartons") for what in ("r1", "r1_words", "gain_words")},
+    ),
+    "emb-ingredients": (
+        "A short training of the small embedder on the Grocery Store Dataset, and the same with one thing different or another "
+        "seed: its test photos classified by the nearest mean of the training photos, and the recipe's embeddings asked otherwise. "
+        "_gain: products right minus the recipe's, paired over photos.",
+        INGREDIENTS,
     ),
     "emb-cost": (
         "The exported embedder in int8 (static, per channel, calibrated on training crops) on one ONNX Runtime thread, beside "

@@ -58,19 +58,23 @@ def _ways(one: Embedding, frozen: FrozenVectors) -> Mapping[str, tuple[Crops, An
     """
     rows = list(dict.fromkeys([*one.data.train_rows, *one.data.gallery_rows, *one.data.test_rows]))
     trained, plain = one.crops(rows), frozen.crops(one, rows)
-    known = plain.take(one.data.train_rows)
-    whitened = fit_whitening(known.vectors, [row.product_id for row in known.rows])(plain.vectors)
-    # As `facings.models.joined` puts them behind each other.
-    both = np.concatenate([SHARE**0.5 * trained.vectors, (1 - SHARE) ** 0.5 * whitened], axis=1)
-    joined = Crops(rows, trained.labels, both)
+    known, joined = one.data.train_rows, joined_crops(one, trained, plain)
     return {
-        "": (joined, _likeliest(joined.take(one.data.train_rows))),
+        "": (joined, _likeliest(joined.take(known))),
         "joined_nearest_": (joined, _nearest),
-        "trained_": (trained, _likeliest(trained.take(one.data.train_rows))),
+        "trained_": (trained, _likeliest(trained.take(known))),
         "trained_nearest_": (trained, _nearest),
-        "frozen_likeliest_": (plain, _likeliest(known)),
+        "frozen_likeliest_": (plain, _likeliest(plain.take(known))),
         "frozen_": (plain, _nearest),
     }
+
+
+def joined_crops(one: Embedding, trained: Crops, frozen: Crops) -> Crops:
+    """Both vectors of the same rows behind each other, as `facings.models.joined` has them, whitened on the training's rows."""
+    known = frozen.take(one.data.train_rows)
+    whitened = fit_whitening(known.vectors, [row.product_id for row in known.rows])(frozen.vectors)
+    both = np.concatenate([SHARE**0.5 * trained.vectors, (1 - SHARE) ** 0.5 * whitened], axis=1)
+    return Crops(trained.rows, trained.labels, both)
 
 
 def _nearest(queries: Crops, gallery: Crops) -> NDArray[np.bool_]:
