@@ -45,7 +45,7 @@ def draw_dataset(statistics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> F
         _classes(line[2], values["classes"])
         word = "objects" if part == "objects" else "crops"
         kind = "by class" if part == "objects" else "by product"
-        _furnish(line[2], f"{called}: {word} {kind} ({len(values['classes'])})", "", word)
+        _furnish(line[2], f"{name}: {word} {kind} ({len(values['classes'])})", "", word)
     return figure
 
 
