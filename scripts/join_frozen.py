@@ -13,7 +13,7 @@ from rich.console import Console
 
 from facings.commands.join_frozen import join_frozen
 from facings.commands.script import script
-from facings.models.joined import SHARE
+from facings.metrics.whitening import SHARE
 
 
 @script(__file__)

@@ -41,7 +41,6 @@ def test_a_foreign_detector_finds_the_known_boxes(
 ) -> None:
     entry = {"onnx": str(save_cells(tmp_path / "grid net.onnx", layout)), "labels": LABELS}
     # The second anchor of a cell is a double, which only the dense layout drops by itself.
-    entry |= {"mean": [0, 0, 0], "std": [1, 1, 1]} if layout == "detr" else {}
     (path,) = open_subjects([entry], benchmark_config(tmp_path / "run"), tmp_path / "bundles")
     assert f"layout {layout}, guessed from" in " ".join(capsys.readouterr().out.split())
     assert path.parent == tmp_path / "bundles" and path.name.startswith("grid_net-")

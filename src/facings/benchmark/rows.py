@@ -28,7 +28,7 @@ PROTOCOLS = {
     "end_to_end": 1,
     "turnover": 1,
     "robustness": 1,
-    "latency": 1,
+    "latency": 2,
     "scale": 1,
     "cross_store": 1,
     "evaluate": 2,

@@ -33,7 +33,7 @@ PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 NORMALISED: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "yolo_end_to_end": PLAIN,
     "yolo_dense": PLAIN,
-    "detr": IMAGENET,
+    "detr": PLAIN,
     "embedder": IMAGENET,
 }
 # What an entry of a list says of its file, beside the settings of `facings export`.

@@ -12,16 +12,17 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from torch import nn
 
 from facings.commands.embedding import Embedding
 from facings.commands.train import best_checkpoint
 from facings.errors import ConfigError
 from facings.files import atomic_folder, atomic_write
-from facings.metrics.whitening import fit_whitening
-from facings.models.joined import SHARE, JoinedEmbedder
+from facings.metrics.whitening import SHARE, fit_whitening
 
 # What the records read of a run beside its checkpoint; the training's, because joining trains nothing.
 KEPT = ("config.yaml", "environment.json", "results.json")
+JOINED = "facings.models.joined.JoinedEmbedder"
 # Heads look at the trained vector alone; the joined model has none.
 HEADS = ("categories", "attributes")
 
@@ -39,14 +40,14 @@ def join_frozen(run: Path, output: Path, *, share: float = SHARE) -> Path:
         raise ConfigError(f"share={share}: expected 0 to 1, the trained vectors' part of the cosine")
     one = Embedding(run)
     config = dict(one.config)
-    if config["model"]["_target_"].endswith(JoinedEmbedder.__name__):
+    if config["model"]["_target_"] == JOINED:
         raise ConfigError(f"{run}: is joined already; give the run of its training")
     rows = one.data.train_rows
     frozen = one.frozen()
     layer = fit_whitening(one.crops(rows, model=frozen).vectors, [str(row.product_id) for row in rows])
     trained = {key: value for key, value in config["model"].items() if key not in HEADS}
     config["model"] = {
-        "_target_": f"{JoinedEmbedder.__module__}.{JoinedEmbedder.__name__}",
+        "_target_": JOINED,
         "backbone": one.backbone,
         "image_size": one.data.image_size,
         "share": share,
@@ -66,7 +67,7 @@ def join_frozen(run: Path, output: Path, *, share: float = SHARE) -> Path:
     return best_checkpoint(output)
 
 
-def _save(model: JoinedEmbedder, config: dict[str, Any], path: Path) -> None:
+def _save(model: nn.Module, config: dict[str, Any], path: Path) -> None:
     """As Lightning and `RecordConfig` write a checkpoint, with weights and configuration alone."""
     content = {
         "state_dict": {f"model.{name}": value for name, value in model.state_dict().items()},

@@ -15,8 +15,7 @@ from facings.data.tables import RecognitionRow
 from facings.errors import ConfigError
 from facings.metrics.bootstrap import bootstrap_interval
 from facings.metrics.two_covariance import fit_two_covariance
-from facings.metrics.whitening import fit_whitening
-from facings.models.joined import SHARE
+from facings.metrics.whitening import fit_whitening, side_by_side
 
 ENROLLED = (1, 2, 4, 8)
 # Draws of the photos that a product is enrolled from; each draw of products comes from a training of its own.
@@ -73,8 +72,7 @@ def joined_crops(one: Embedding, trained: Crops, frozen: Crops) -> Crops:
     """Both vectors of the same rows behind each other, as `facings.models.joined` has them, whitened on the training's rows."""
     known = frozen.take(one.data.train_rows)
     whitened = fit_whitening(known.vectors, [row.product_id for row in known.rows])(frozen.vectors)
-    both = np.concatenate([SHARE**0.5 * trained.vectors, (1 - SHARE) ** 0.5 * whitened], axis=1)
-    return Crops(trained.rows, trained.labels, both)
+    return Crops(trained.rows, trained.labels, side_by_side(trained.vectors, whitened))
 
 
 def _nearest(queries: Crops, gallery: Crops) -> NDArray[np.bool_]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 # Weight of the mean variance beside the estimate: fewer photos than dimensions leave directions without any.
 RIDGE = 1.0
+# The trained vectors' part of the cosine, where frozen ones stand behind them.
+SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,3 +54,15 @@ def fit_whitening(vectors: NDArray[np.float32], products: Sequence[str]) -> Whit
     values, axes = np.linalg.eigh(scatter)
     scale = (np.maximum(values, 0) + RIDGE * values.mean()) ** -0.5
     return Whitening(photos.mean(axis=0), axes * scale)
+
+
+def side_by_side(
+    trained: NDArray[np.float32], whitened: NDArray[np.float32], share: float = SHARE
+) -> NDArray[np.float32]:
+    """Unit vectors (N, D) and (N, C) of the same photos → (N, D + C) of unit length, whose cosine is `share` (0–1) of the first's
+    and the rest of the second's: `facings.models.joined`.
+
+    >>> side_by_side(np.float32([[1, 0]]), np.float32([[0, 1]]), share=0.36).round(6).tolist()
+    [[0.6, 0.0, 0.0, 0.8]]
+    """
+    return np.concatenate([share**0.5 * trained, (1 - share) ** 0.5 * whitened], axis=1)

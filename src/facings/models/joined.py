@@ -9,9 +9,6 @@ from torch.nn import functional as F
 
 from facings.models.embedder import PooledBackbone
 
-# The trained vectors' part of the cosine.
-SHARE = 0.5
-
 
 class JoinedEmbedder(nn.Module):
     """The vectors of `trained` and of a frozen backbone's whitened mean feature, one behind the other.
@@ -27,7 +24,7 @@ class JoinedEmbedder(nn.Module):
     centre: Tensor
     matrix: Tensor
 
-    def __init__(self, backbone: str, *, trained: nn.Module, image_size: int, share: float = SHARE) -> None:
+    def __init__(self, backbone: str, *, trained: nn.Module, image_size: int, share: float = 0.5) -> None:
         super().__init__()
         self.trained = trained
         self.frozen = PooledBackbone(backbone, image_size=image_size)
