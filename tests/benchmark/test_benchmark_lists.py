@@ -120,6 +120,21 @@ def test_a_pair_that_fails_loses_no_other(
     assert "6 of 6: boxes-1 on there" in said and "left" in said and "no verdict" in said
 
 
+def test_files_that_cannot_be_exported_are_named_as_they_were_given(
+    benchmark_config: Make, shop: Shop, tmp_path: Path
+) -> None:
+    """Two checkpoints of one name, neither of them there."""
+    bundles = f"bundles=[a/best.ckpt,{shop.bundle},b/best.ckpt,{{detector: b/best.ckpt}}]"
+    with pytest.raises(FacingsError, match="3 of 4 pairs failed"):
+        run(benchmark_config(tmp_path / "run", bundles, "protocol=detection", "max_images=1"))
+    cells = matrix(tmp_path)["cells"]
+    assert list(cells) == ["a/best.ckpt", "tiny-1", "b/best.ckpt", "b/best.ckpt #4"]
+    assert (
+        cells["tiny-1"]["shop"]["value"] > 0
+        and "a/best.ckpt: no such checkpoint" in cells["a/best.ckpt"]["shop"]["fault"]
+    )
+
+
 def test_the_command_exits_with_a_fault(
     shop: Shop, broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,17 +146,25 @@ def open_bundles(cfg: DictConfig, folder: Path) -> dict[str, Path | str]:
         raise ConfigError("datasets are given without a bundle: facings benchmark bundles=[FOLDER,…] or bundle=FOLDER")
     found: dict[str, Path | str] = {}
     for number, given in enumerate(asked):
-        made: Path | str
         try:
             made = bundle_folder(given, cfg, folder)
-            name = made.resolve().name
         except FacingsError as fault:
-            made = str(fault)
-            name = f"entry-{number + 1}" if OmegaConf.is_config(given) else Path(str(given)).name
-        if _folder_name(name, f"bundles[{number}]") in found:
+            # No folder is made of it, so that what was given can be its name: many checkpoints are called best.ckpt.
+            found[f"{_file_of(given)}{f' #{number + 1}' if _file_of(given) in found else ''}"] = str(fault)
+            continue
+        name = _folder_name(made.resolve().name, f"bundles[{number}]")
+        if name in found:
             raise ConfigError(f"bundles: two have the name {name!r}; export one of them under another")
         found[name] = made
     return found
+
+
+def _file_of(given: Any) -> str:
+    """What an entry names: itself, or of a mapping its first file."""
+    if not OmegaConf.is_config(given):
+        return str(given)
+    files = [given[role] for role in ("onnx", "detector", "embedder") if given.get(role)]
+    return str(files[0]) if files else str(given)
 
 
 def _folder_name(name: str, where: str) -> str:
