@@ -127,7 +127,7 @@ def notes_of(runs: Sequence[FinishedRun], pictures: int) -> list[str]:
     notes = []
     if pictures < FEW:
         notes.append(
-            f"only {pictures} pictures: intervals drawn from so few are too narrow, take more before you decide"
+            f"only {pictures} picture{'s' * (pictures != 1)}: intervals drawn from so few are too narrow, take more before you decide"
         )
     if len({run.machine for run in runs}) > 1:
         notes.append("the runs are of different machines or versions of libraries: their times are not compared")
