@@ -126,9 +126,8 @@ def notes_of(runs: Sequence[FinishedRun], pictures: int) -> list[str]:
     """What a reader must know before believing."""
     notes = []
     if pictures < FEW:
-        notes.append(
-            f"only {pictures} picture{'s' * (pictures != 1)}: intervals drawn from so few are too narrow, take more before you decide"
-        )
+        told = "one picture" if pictures == 1 else f"{pictures} pictures"
+        notes.append(f"only {told}: intervals drawn from so few are too narrow, take more before you decide")
     if len({run.machine for run in runs}) > 1:
         notes.append("the runs are of different machines or versions of libraries: their times are not compared")
     if names := [run.name for run in runs if run.disturbed]:
