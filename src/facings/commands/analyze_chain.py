@@ -117,7 +117,10 @@ def read_summary(source: Path) -> dict[str, Any]:
 
 def refuse_no_detector(source: Path) -> None:
     """Raise ConfigError for a benchmark whose bundle takes each frame for one product; one that did not come to say so passes."""
-    if (source / "benchmark.json").is_file() and read_summary(source)["detection"] is None:
+    if not (source / "benchmark.json").is_file():
+        return
+    summary = read_summary(source)
+    if summary["detection"] is None and summary["end_to_end"] is None:
         raise ConfigError(
             f"{source}: its bundle has no detector and takes each frame for one product, so no chain can be followed; analyze the "
             "run that trained its embedder"
