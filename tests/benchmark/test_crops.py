@@ -23,6 +23,7 @@ from facings.benchmark.crops import CropAnswers, ask_crops, crop_lines
 from facings.benchmark.frames import Query
 from facings.commands.analyze import run as analyze
 from facings.commands.benchmark import run
+from facings.commands.compare import main as compare
 from facings.commands.composition import compose_verb
 from facings.data.tables import read_recognition_table
 from facings.runtime.bundle import Bundle
@@ -176,6 +177,19 @@ def test_an_analysis_of_crops_alone(shop, benchmark_config, tmp_path: Path) -> N
     assert "## Unknown goods, and drift" in words and "| red | blue | 1 |" in words
     # Three products are too few to divide into a shop; the first two pictures can be held against the others.
     assert not (folder / "analysis" / "turnover.png").exists() and "drift" in content["crops"]
+
+
+def test_crops_alone_are_held_against_the_last_run(shop, benchmark_config, tmp_path: Path) -> None:
+    for name in ("before", "now"):
+        run(benchmark_config(tmp_path / name, "data.annotations=null", f"recognition.table={shop.table}"))
+    against = json.loads((tmp_path / "now" / "benchmark.json").read_text())["against"]
+    assert (against["run"], against["refused"]) == ("before", [])
+    assert [(row["figure"], row["value"], row["winner"]) for row in against["figures"]] == [
+        ("Product right of a single crop (R@1)", 0.0, "no difference shown")
+    ]
+    page = (tmp_path / "now" / "report.html").read_text(encoding="utf-8")
+    assert f"drawn in pairs over the same {against['pictures']} pictures." in page
+    assert compare([str(tmp_path / "before"), str(tmp_path / "now"), "--output", str(tmp_path / "verdict")]) == 0
 
 
 def of_fates(*rows: tuple[str, str, str, float, float, Status]) -> CropAnswers:

@@ -116,6 +116,8 @@ def run_frames(cfg: DictConfig, place: str) -> dict[str, float]:
     content = summarise(bundle, data, answers, crops, latency, command=command, seed=int(cfg.seed), protocol=protocol)
     if "identification" in parts and recognizer.gallery is not None:
         atomic_write(folder / IDENTIFIED, "".join(identified_lines(answers)))
+    if crops is not None:
+        atomic_write(folder / "crops.jsonl", "".join(crop_lines(crops)))
     if not {"detection", "end_to_end"} & set(parts):
         # No box was asked: there is nothing to draw.
         answers = []
@@ -229,7 +231,6 @@ def _write(
                 plates.append(Plate(kind, frame, picture, marks_of(frame, scale, names), name))
     wrong: list[CropPlate] = []
     if crops is not None:
-        atomic_write(folder / "crops.jsonl", "".join(crop_lines(crops)))
         wrong = crop_plates(recognizer, crops, worst_queries(crops), _photos(cfg))
     write_report(folder, content, plates, wrong)
     atomic_write(folder / "benchmark.json", json.dumps(content, indent=2) + "\n")

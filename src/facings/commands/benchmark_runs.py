@@ -53,7 +53,7 @@ class Frames:
 @dataclass(frozen=True)
 class FinishedRun:
     """`figures`: name → value; `intervals`: name → low, high; `machine`: in words; `disturbed`: other programs ran while it was
-    timed."""
+    timed; `of`: what its verdicts are of, as in `JUDGED`."""
 
     folder: Path
     name: str
@@ -63,6 +63,7 @@ class FinishedRun:
     machine: str
     commit: str
     frames: Frames
+    of: tuple[str, ...]
     disturbed: bool = False
 
 
@@ -176,14 +177,20 @@ def read_side(run: FinishedRun, truth: Truth) -> Side:
 
 
 def of_benchmark(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> FinishedRun:
-    """`content`, `config`: of its `benchmark.json` and `config.yaml`. Raises ConfigError for a run of `frames` without boxes."""
+    """`content`, `config`: of its `benchmark.json` and `config.yaml`. Raises ConfigError for a run of `frames` without boxes
+    and without single crops."""
     # Runs from before there were protocols and versions are of the first.
     protocol = str(content.get("protocol", "frames"))
-    if "boxes" in JUDGED[protocol] and content["detection"] is None:
-        raise ConfigError(f"{folder}: was asked about no frames, or has no detector; compare needs boxes by picture")
+    of = JUDGED[protocol]
+    if "boxes" in of and content["detection"] is None:
+        if content["recognition"] is None and content["identification"] is None:
+            raise ConfigError(
+                f"{folder}: was asked about no frames and no crops, or has no detector; compare needs answers by picture"
+            )
+        of = ("crops",)
     settings = {name: config["data"].get(name) for name in ("class_agnostic", "unknown_products")}
     settings |= {"max_images": config.get("max_images"), "frames": content["data"]["frames"]}
-    if protocol == "recognition":
+    if of == ("crops",):
         settings |= {name: config["recognition"].get(name) for name in ("split", "role")}
     figures = {name: value for name, value in content["headline"].items() if value is not None}
     intervals = dict(content["headline_intervals"])
@@ -196,7 +203,7 @@ def of_benchmark(folder: Path, content: Mapping[str, Any], config: Mapping[str, 
     name = f"{content['bundle']['name']} ({folder.name})"
     machine, commit = content["machine"], content["commit"]
     disturbed = bool((content["latency"] or {}).get("disturbed"))
-    return FinishedRun(folder, name, asked, figures, intervals, machine, commit, _frames(config), disturbed)
+    return FinishedRun(folder, name, asked, figures, intervals, machine, commit, _frames(config), of, disturbed)
 
 
 def _of_segmentation(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> FinishedRun:
@@ -204,7 +211,8 @@ def _of_segmentation(folder: Path, content: Mapping[str, Any], config: Mapping[s
     intervals = {name: pair for name, pair in content["intervals"].items() if None not in pair}
     asked = Asked("segmentation", int(content["protocol_version"]), content["data"], content["settings"])
     name = f"{content['bundle']['name']} ({folder.name})"
-    return FinishedRun(folder, name, asked, figures, intervals, content["machine"], content["commit"], _frames(config))
+    machine, commit, of = content["machine"], content["commit"], JUDGED["segmentation"]
+    return FinishedRun(folder, name, asked, figures, intervals, machine, commit, _frames(config), of)
 
 
 def _frames(config: Mapping[str, Any]) -> Frames:
@@ -233,7 +241,8 @@ def _of_evaluate(folder: Path) -> FinishedRun:
     data = tested_data(environment["data"], [path for path, _ in files])
     asked = Asked("evaluate", version, data, {"class_agnostic": agnostic})
     machine, commit = environment["machine"], environment["git"]
-    return FinishedRun(folder, folder.name, asked, figures, {}, machine, commit, Frames(files, agnostic))
+    frames = Frames(files, agnostic)
+    return FinishedRun(folder, folder.name, asked, figures, {}, machine, commit, frames, JUDGED["evaluate"])
 
 
 def tested_data(checksums: Mapping[str, str], files: Sequence[Path]) -> dict[str, str]:

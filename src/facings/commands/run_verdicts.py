@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facings.benchmark.identified import IDENTIFIED
 from facings.benchmark.verdict import REPEATS, Verdict, rank_verdicts, verdicts
-from facings.commands.benchmark_runs import JUDGED, FinishedRun, read_side, read_truth
+from facings.commands.benchmark_runs import FinishedRun, read_side, read_truth
 from facings.errors import ConfigError, DataError
 
 # The file of a run of protocol=recognition → its figure.
@@ -24,7 +24,7 @@ def judge(
 
     Raises ConfigError for runs without a figure in common, and as `read_truth`; DataError for damaged answers.
     """
-    of = JUDGED[runs[0].asked.protocol]
+    of = runs[0].of
     if of == ("crops",):
         sides = {run.name: read_ranks(run) for run in runs}
         shapes = [{figure: [len(right) for right in own] for figure, own in side.items()} for side in sides.values()]
