@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -45,6 +46,11 @@ def test_the_cosine_is_shared_between_both(tiny_shop: TinyShop, tmp_path: Path) 
     torch.testing.assert_close(joined[0] @ joined[1], expected, atol=1e-5, rtol=1e-4)
     figures = evaluate_checkpoint(compose_verb("evaluate", [f"checkpoint={checkpoint}"])).figures
     assert 0 <= figures["fine_top1"] <= 1
+    one = Embedding(tmp_path / "joined")
+    rows = one.data.test_rows[:3]
+    own, before = one.alone(one.crops(rows)), Embedding(run)
+    assert own is not None and before.alone(before.crops(rows)) is None
+    np.testing.assert_allclose(own.vectors, before.crops(rows).vectors, atol=1e-5)
     other, _ = load_model(checkpoint, "reid", image_size=2 * size)
     assert other.image_size == other.trained.image_size == 2 * size
     with pytest.raises(ConfigError, match="joined already"):

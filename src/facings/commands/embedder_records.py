@@ -15,6 +15,7 @@ from facings.data.adapters.snack_shelves import read_snack_shelves
 from facings.data.recognition_datamodule import RecognitionDataModule
 from facings.data.tables import RecognitionRow
 from facings.metrics.retrieval import prototype_predictions
+from facings.tasks.crop_views import Averaging
 
 # The frozen backbone that stands beside the synthetic embedder, and the side of its input.
 FLOOR, FLOOR_SIZE = "tf_efficientnet_lite2", 260
@@ -23,16 +24,16 @@ FLOOR, FLOOR_SIZE = "tf_efficientnet_lite2", 260
 def grocery(runs: Sequence[Path]) -> Taken:
     """`emb-grocery`: one run, or several that differ by seed alone; the first is the record, the rest the spread."""
     asked = [Embedding(run) for run in runs]
-    metrics: Metrics = {}
-    for tta in ("none", "flip"):
-        gallery, queries = (
-            asked[0].crops(rows, tta=tta) for rows in (asked[0].data.gallery_rows, asked[0].data.test_rows)
-        )
-        suffix = "" if tta == "none" else f"_{tta}"
-        metrics |= {
-            f"{name}{suffix}": right_share(right) for name, right in _classified(asked[0], gallery, queries).items()
-        }
-    metrics["minutes"] = {"value": asked[0].minutes}
+    first, metrics = asked[0], Metrics()
+    averaged: Mapping[Averaging, str] = {"none": "", "flip": "_flip"}
+    for tta, suffix in averaged.items():
+        sides = [first.crops(rows, tta=tta) for rows in (first.data.gallery_rows, first.data.test_rows)]
+        for ending, crops in ((suffix, sides), (f"{suffix}_alone", [first.alone(side) for side in sides])):
+            gallery, queries = crops
+            if gallery is not None and queries is not None:
+                right = _classified(first, gallery, queries)
+                metrics |= {f"{name}{ending}": right_share(hits) for name, hits in right.items()}
+    metrics["minutes"] = {"value": first.minutes}
     others = [_classified(one, one.crops(one.data.gallery_rows), one.crops(one.data.test_rows)) for one in asked[1:]]
     for name in ("fine_top1", "coarse_top1"):
         metrics |= _spread(name, metrics, [float(other[name].mean()) for other in others])
