@@ -48,8 +48,8 @@ def test_the_cosine_is_shared_between_both(tiny_shop: TinyShop, tmp_path: Path) 
     assert 0 <= figures["fine_top1"] <= 1
     one = Embedding(tmp_path / "joined")
     rows = one.data.test_rows[:3]
-    own, before = one.alone(one.crops(rows)), Embedding(run)
-    assert own is not None and before.alone(before.crops(rows)) is None
+    (own,), before = one.alone(one.crops(rows)), Embedding(run)
+    assert before.alone(before.crops(rows)) == []
     np.testing.assert_allclose(own.vectors, before.crops(rows).vectors, atol=1e-5)
     other, _ = load_model(checkpoint, "reid", image_size=2 * size)
     assert other.image_size == other.trained.image_size == 2 * size

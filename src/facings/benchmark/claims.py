@@ -134,7 +134,8 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
     ),
     "emb-packshot": (
         "Iconic packshots as the only gallery, Grocery Store's test photos as queries; iconic pictures and training photos "
-        "were trained on, test photos not. frozen_: the ImageNet backbone's mean feature in the same run.",
+        "were trained on, test photos not. frozen_: the ImageNet backbone's mean feature in the same run; _alone: the trained "
+        "vectors without those that they are joined with.",
         {"r1": None, "r5": None, "frozen_r1": None, "frozen_r5": None},
     ),
     "emb-unseen": (
@@ -145,7 +146,8 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         {f"{frozen}r1_k{k}": None for frozen in ("", "frozen_") for k in (1, 2, 4, 8)},
     ),
     "emb-snack": (
-        "Snack shelves' val crops against packshots, and against train crops: R@1 of the crops whose product is in the gallery.",
+        "Snack shelves' val crops against packshots, and against train crops: R@1 of the crops whose product is in the gallery; "
+        "_alone: by the trained vectors without the frozen backbone's that they are joined with.",
         {"r1_packshot": None, "r1_crops": None},
     ),
     "emb-text": (

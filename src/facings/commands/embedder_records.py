@@ -28,11 +28,9 @@ def grocery(runs: Sequence[Path]) -> Taken:
     averaged: Mapping[Averaging, str] = {"none": "", "flip": "_flip"}
     for tta, suffix in averaged.items():
         sides = [first.crops(rows, tta=tta) for rows in (first.data.gallery_rows, first.data.test_rows)]
-        for ending, crops in ((suffix, sides), (f"{suffix}_alone", [first.alone(side) for side in sides])):
-            gallery, queries = crops
-            if gallery is not None and queries is not None:
-                right = _classified(first, gallery, queries)
-                metrics |= {f"{name}{ending}": right_share(hits) for name, hits in right.items()}
+        for ending, crops in ((suffix, sides), (f"{suffix}_alone", first.alone(*sides))):
+            right = _classified(first, *crops) if crops else {}
+            metrics |= {f"{name}{ending}": right_share(hits) for name, hits in right.items()}
     metrics["minutes"] = {"value": first.minutes}
     others = [_classified(one, one.crops(one.data.gallery_rows), one.crops(one.data.test_rows)) for one in asked[1:]]
     for name in ("fine_top1", "coarse_top1"):
@@ -48,6 +46,8 @@ def packshot(runs: Sequence[Path]) -> Taken:
         queries, gallery = _against_iconic(asked[0], model)
         for k in (1, 5):
             metrics[f"{prefix}r{k}"] = right_share(among_nearest(queries, gallery, k), groups=queries.labels)
+        if not prefix and (own := asked[0].alone(queries, gallery)):
+            metrics["r1_alone"] = right_share(among_nearest(own[0], own[1], 1), groups=queries.labels)
     others = [float(among_nearest(*_against_iconic(one, one.model), 1).mean()) for one in asked[1:]]
     metrics |= _spread("r1", metrics, others)
     return Taken(metrics, [one.seed for one in asked], checksums(asked))
@@ -64,12 +64,16 @@ def snack(runs: Sequence[Path]) -> Taken:
     packshots, then train crops."""
     asked = [Embedding(run) for run in runs]
     found: dict[str, list[dict[str, Any]]] = {"r1_packshot": [], "r1_crops": []}
+    alone: Metrics = {}
     for one in asked:
         data = snack_data(one, one.data.image_size)
         queries = one.crops(data.test_rows, data=data)
         for name, split in zip(found, ("packshot", "train"), strict=True):
-            found[name].append(_known_right(queries, one.crops(_of_splits(data, split), data=data)))
-    metrics: Metrics = {name: values[0] for name, values in found.items()}
+            gallery = one.crops(_of_splits(data, split), data=data)
+            found[name].append(_known_right(queries, gallery))
+            if one is asked[0] and (own := one.alone(queries, gallery)):
+                alone[f"{name}_alone"] = _known_right(own[0], own[1])
+    metrics: Metrics = {name: values[0] for name, values in found.items()} | alone
     for name, values in found.items():
         metrics |= _spread(name, metrics, [value["value"] for value in values[1:]])
     return Taken(metrics, [one.seed for one in asked], _snack_checksums(data))

@@ -105,13 +105,16 @@ class Embedding:
                 labels.append(batch["labels"].numpy())
         return Crops(rows, np.concatenate(labels), np.concatenate(vectors))
 
-    def alone(self, crops: Crops) -> Crops | None:
-        """The trained embedder's own vectors out of those of a joined one (`facings.models.joined`); None of any other."""
+    def alone(self, *sides: Crops) -> list[Crops]:
+        """The trained embedder's own vectors out of those of a joined one (`facings.models.joined`); nothing of any other."""
         trained = getattr(self.model, "trained", None)
         if trained is None:
-            return None
-        own = crops.vectors[:, : trained.dimension]
-        return Crops(crops.rows, crops.labels, own / np.linalg.norm(own, axis=1, keepdims=True))
+            return []
+        own = [crops.vectors[:, : trained.dimension] for crops in sides]
+        return [
+            Crops(crops.rows, crops.labels, half / np.linalg.norm(half, axis=1, keepdims=True))
+            for crops, half in zip(sides, own, strict=True)
+        ]
 
     @staticmethod
     def _embed(model: nn.Module, crops: torch.Tensor) -> torch.Tensor:
