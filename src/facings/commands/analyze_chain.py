@@ -120,7 +120,7 @@ def refuse_no_detector(source: Path) -> None:
     if not (source / "benchmark.json").is_file():
         return
     summary = read_summary(source)
-    if summary["detection"] is None and summary["end_to_end"] is None:
+    if summary["detection"] is None and summary.get("end_to_end") is None:
         raise ConfigError(
             f"{source}: its bundle has no detector and takes each frame for one product, so no chain can be followed; analyze the "
             "run that trained its embedder"

@@ -77,7 +77,7 @@ def run(cfg: DictConfig) -> Path:
     """
     console = Console()
     target = check_settings(cfg)
-    parts = read_parts(cfg, parity_pictures(cfg))
+    parts = read_parts(cfg)
     folder = run_folder(cfg)
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     checksums = {f"{role} checkpoint": sha256(part.checkpoint) for role, part in parts.trained.items()}
@@ -85,14 +85,16 @@ def run(cfg: DictConfig) -> Path:
     return write_bundle(cfg, target, parts, console)
 
 
-def read_parts(cfg: DictConfig, pictures: Sequence[Path]) -> Parts:
-    """Load the models and find the gallery's views; of `pictures` at most `parity.count`, evenly chosen, are compared on.
+def read_parts(cfg: DictConfig, pictures: Sequence[Path] | None = None) -> Parts:
+    """Load the models and find the gallery's views; of `pictures` (None: those in `parity.images`) at most `parity.count`, evenly
+    chosen, are compared on.
 
     Raises CheckpointError, ConfigError or DataError.
     """
     detector, embedder = (_load(cfg, role) for role in ("detector", "embedder"))
     enrolment = read_enrolment(cfg) if embedder is not None else Enrolment(taxonomy=read_products(cfg, [], {}))
-    return Parts(detector, embedder, enrolment, spread(pictures, int(cfg.parity.count)))
+    found = parity_pictures(cfg) if pictures is None else pictures
+    return Parts(detector, embedder, enrolment, spread(found, int(cfg.parity.count)))
 
 
 def write_bundle(cfg: DictConfig, target: Path, parts: Parts, console: Console) -> Path:

@@ -62,7 +62,7 @@ def side_by_side(
     """Unit vectors (N, D) and (N, C) of the same photos → (N, D + C) of unit length, whose cosine is `share` (0–1) of the first's
     and the rest of the second's: `facings.models.joined`.
 
-    >>> side_by_side(np.float32([[1, 0]]), np.float32([[0, 1]]), share=0.36).round(6).tolist()
-    [[0.6, 0.0, 0.0, 0.8]]
+    >>> [round(value, 6) for value in side_by_side(np.float32([[1, 0]]), np.float32([[0, 1]]), share=0.36)[0].tolist()]
+    [0.6, 0.0, 0.0, 0.8]
     """
     return np.concatenate([share**0.5 * trained, (1 - share) ** 0.5 * whitened], axis=1)
