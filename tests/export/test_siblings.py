@@ -192,7 +192,11 @@ def test_decisions_agree_item_by_item() -> None:
 def test_agreement_below_a_thousandth_off_is_required() -> None:
     assert Agreement({"none": (0, 0)}).share == 1.0
     require_agreement(Agreement({"a": (9, 10), "b": (10, 10)}))
-    require_agreement(Agreement({"a": (2997, 3000)}))
+    require_agreement(Agreement({"a": (2997, 3000), "b": (2995, 3000)}))
+    # Two of so few are not yet more than chance gives; three are.
+    require_agreement(Agreement({"a": (277, 279)}))
+    with pytest.raises(BundleError, match="3 of 279"):
+        require_agreement(Agreement({"a": (276, 279)}))
     with pytest.raises(BundleError, match=r"differently on 2 of 20 items \(most on b\)"):
         require_agreement(Agreement({"a": (10, 10), "b": (8, 10)}))
 

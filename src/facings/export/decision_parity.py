@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from scipy.stats import binom
 
 from facings.data.transforms.letterbox import letterbox, normalise
 from facings.errors import BundleError
@@ -30,6 +31,8 @@ SHAPES = {"square": (640, 640), "wide": (240, 1600), "tall": (1600, 240), "tiny"
 MOST_TILES = 6
 # Share of items on which training and the exported float graphs must agree.
 LEAST_AGREEMENT = 0.999
+# How seldom as many items differ by chance where that share is held: an item can lie on a threshold, and of few items two may.
+CHANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -109,15 +112,23 @@ def decisions(recognizer: Recognizer, images: Mapping[str, Image]) -> dict[str, 
 
 
 def require_agreement(found: Agreement, least: float = LEAST_AGREEMENT) -> None:
-    """Raise BundleError when training and the float graphs agree on less than the share `least` of the items; one item may
-    always differ, as it can lie on a threshold."""
+    """Raise BundleError when training and the float graphs agree on less than the share `least` of the items, and not by chance."""
     differing = found.items - found.agreeing
-    if differing > max(1.0, (1 - least) * found.items):
+    if differing > most_by_chance(found.items, least):
         worst = max(found.pictures, key=lambda name: found.pictures[name][1] - found.pictures[name][0])
         raise BundleError(
             f"training and the exported graphs decide differently on {differing} of {found.items} items "
             f"(most on {worst}); at least {least:.1%} must agree (parity.decisions); nothing was written"
         )
+
+
+def most_by_chance(items: int, least: float) -> int:
+    """So many of `items` may differ, one always: more do in less than `CHANCE` of the cases where each differs with 1 - `least`.
+
+    >>> [most_by_chance(items, 0.999) for items in (20, 100, 279, 10_000)]
+    [1, 1, 2, 18]
+    """
+    return max(1, int(binom.ppf(1 - CHANCE, items, 1 - least)))
 
 
 def compare_decisions(
