@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from facings.benchmark.ablation import BASE, Variant, chosen_variants
 from facings.benchmark.claims import claim_of, write_claim
-from facings.benchmark.embedder_ablation import ASKED, BASE, METRICS, TRAINING, VARIANTS, Variant, chosen
+from facings.benchmark.embedder_ablation import ASKED, METRICS, TRAINING, VARIANTS
 from facings.benchmark.record import git_state
 from facings.commands.application import run_inside
 from facings.commands.embedding import Crops, Embedding, checksums, right_share
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         claim_of(options.result, available=list(METRICS))
         if options.only:
             raise ConfigError(f"--result {options.result}: wants every variant; leave out --only")
-    run(options, chosen(options.only), Console())
+    run(options, chosen_variants(VARIANTS, options.only), Console())
     return 0
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from facings.benchmark.ablation import BASE, Variant, chosen_variants
 from facings.benchmark.claims import claim_of, write_claim
 from facings.benchmark.record import git_state
-from facings.benchmark.synthetic_ablation import BASE, METRICS, SCENES, TRAINING, VARIANTS, Variant, chosen
+from facings.benchmark.synthetic_ablation import METRICS, SCENES, TRAINING, VARIANTS
 from facings.commands.application import run_inside
 from facings.commands.detection_records import REPEATS, Judged, Metrics
 from facings.commands.script import script
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         claim_of(options.result, available=list(METRICS))
         if options.only:
             raise ConfigError(f"--result {options.result}: wants every variant; leave out --only")
-    run(options, chosen(options.only), Console())
+    run(options, chosen_variants(VARIANTS, options.only), Console())
     return 0
 
 

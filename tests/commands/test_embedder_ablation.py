@@ -6,8 +6,9 @@ from types import ModuleType
 import pytest
 import torch
 
+from facings.benchmark.ablation import BASE, chosen_variants
 from facings.benchmark.claims import CLAIMS
-from facings.benchmark.embedder_ablation import ASKED, BASE, IDENTIFIER, METRICS, TRAINING, VARIANTS, chosen
+from facings.benchmark.embedder_ablation import ASKED, IDENTIFIER, METRICS, TRAINING, VARIANTS
 from facings.commands.composition import check_overrides
 from facings.commands.embedding import Embedding
 from facings.errors import ConfigError
@@ -27,7 +28,7 @@ def test_every_variant_can_be_asked_for() -> None:
     assert CLAIMS[IDENTIFIER][1] == METRICS and "joined_gain" in METRICS and f"{BASE}_gain" not in METRICS
     assert not set(ASKED) & set(VARIANTS)
     with pytest.raises(ConfigError, match="--only smal: unknown; known are all, seed_1"):
-        chosen(["smal"])
+        chosen_variants(VARIANTS, ["smal"])
 
 
 def test_two_variants(

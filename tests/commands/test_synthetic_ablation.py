@@ -6,8 +6,9 @@ from types import ModuleType
 
 import pytest
 
+from facings.benchmark.ablation import BASE, chosen_variants
 from facings.benchmark.claims import CLAIMS
-from facings.benchmark.synthetic_ablation import BASE, IDENTIFIER, METRICS, SCENES, TRAINING, VARIANTS, chosen
+from facings.benchmark.synthetic_ablation import IDENTIFIER, METRICS, SCENES, TRAINING, VARIANTS
 from facings.commands.composition import check_overrides
 from facings.errors import ConfigError
 from tests.conftest import load_script
@@ -24,9 +25,9 @@ def test_every_variant_can_be_asked_for() -> None:
         check_overrides("train", [*TRAINING, *one.training])
         assert one.name == BASE or one.scenes or one.training or one.seed, "differs in nothing"
     assert CLAIMS[IDENTIFIER][1] == METRICS and "flat_gain" in METRICS and f"{BASE}_gain" not in METRICS
-    assert [one.name for one in chosen(["flat"])] == [BASE, "flat"]
+    assert [one.name for one in chosen_variants(VARIANTS, ["flat"])] == [BASE, "flat"]
     with pytest.raises(ConfigError, match="--only flt: unknown; known are all, seed_1"):
-        chosen(["flt"])
+        chosen_variants(VARIANTS, ["flt"])
 
 
 def test_two_variants(

@@ -3,28 +3,14 @@
 Knows nothing of how an embedder is trained.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from facings.errors import ConfigError
+from facings.benchmark.ablation import BASE, Variant
 
 IDENTIFIER = "emb-ingredients"
-BASE = "all"
 # The small embedder of docs/embedder_cost.md, less than half as long, so that eleven trainings fit into two hours of one core.
 TRAINING = (
     "experiment=reid/grocery_store", "image_size=112", "transforms.size=96", "trainer.max_epochs=6",
     "trainer.check_val_every_n_epoch=6", "logger=csv",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Variant:
-    """`label`: what is different; `training`: overrides of `facings train`; `seed` of it."""
-
-    name: str
-    label: str
-    training: tuple[str, ...] = ()
-    seed: int = 0
 
 
 VARIANTS: dict[str, Variant] = {
@@ -33,19 +19,19 @@ VARIANTS: dict[str, Variant] = {
         Variant(BASE, "the recipe"),
         Variant("seed_1", "the same, seed 1", seed=1),
         Variant("seed_2", "the same, seed 2", seed=2),
-        Variant("no_average", "without averaged weights (EMA)", ("callbacks.ema=null",)),
-        Variant("constant_rate", "a constant rate after the warm-up", ("scheduler.final_share=1.0",)),
-        Variant("small", "trained at 64 pixels, asked at 80", ("transforms.size=64", "image_size=80")),
-        Variant("large", "trained at 128 pixels, asked at 144", ("transforms.size=128", "image_size=144")),
-        Variant("softmax_only", "without the angular margin", ("loss.terms.arcface.loss.margin=0",)),
-        Variant("with_contrast", "a contrastive loss beside", ("loss=arcface_supcon",)),
+        Variant("no_average", "without averaged weights (EMA)", training=("callbacks.ema=null",)),
+        Variant("constant_rate", "a constant rate after the warm-up", training=("scheduler.final_share=1.0",)),
+        Variant("small", "trained at 64 pixels, asked at 80", training=("transforms.size=64", "image_size=80")),
+        Variant("large", "trained at 128 pixels, asked at 144", training=("transforms.size=128", "image_size=144")),
+        Variant("softmax_only", "without the angular margin", training=("loss.terms.arcface.loss.margin=0",)),
+        Variant("with_contrast", "a contrastive loss beside", training=("loss=arcface_supcon",)),
         Variant(
             "with_heads", "category heads beside",
-            ("model=embedder/lite0_heads", "model.categories.products=false", "task.module.category_weight=0.5"),
+            training=("model=embedder/lite0_heads", "model.categories.products=false", "task.module.category_weight=0.5"),
         ),
         Variant(
             "with_teacher", "frozen lite2 as teacher",
-            ("task=reid_distilled_backbone", "task.module.distillation.teacher.image_size=128"),
+            training=("task=reid_distilled_backbone", "task.module.distillation.teacher.image_size=128"),
         ),
     )
 }  # fmt: skip
@@ -63,13 +49,3 @@ METRICS: dict[str, str | None] = {
     for figure in FIGURES
     if not (name == BASE and figure == "gain")
 }
-
-
-def chosen(names: Sequence[str]) -> list[Variant]:
-    """The variants `names`, in the table's order, always with the recipe itself; all of them where none is named.
-
-    Raises ConfigError for an unknown one.
-    """
-    if unknown := [name for name in names if name not in VARIANTS]:
-        raise ConfigError(f"--only {unknown[0]}: unknown; known are {', '.join(VARIANTS)}")
-    return [one for one in VARIANTS.values() if not names or one.name in names or one.name == BASE]

@@ -3,13 +3,9 @@
 Knows nothing of how scenes are drawn or a detector is trained.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from facings.errors import ConfigError
+from facings.benchmark.ablation import BASE, Variant
 
 IDENTIFIER = "synth-ablation"
-BASE = "all"
 # Scenes of every variant, and 100 steps on them: a tenth of `detection/synthetic_to_real`, so that ten trainings fit into
 # an hour.
 SCENES = (
@@ -20,23 +16,6 @@ TRAINING = (
     "experiment=detection/synthetic_to_real", "data.samples_per_epoch=200", "trainer.max_epochs=4",
     "trainer.check_val_every_n_epoch=4", "logger=csv",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Variant:
-    """`label`: what is different; `scenes` and `training`: overrides of `facings synthesize` and `facings train`; a word in braces
-    is the data folder; `seed` of both."""
-
-    name: str
-    label: str
-    scenes: tuple[str, ...] = ()
-    training: tuple[str, ...] = ()
-    seed: int = 0
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """`gain`: its AP50 minus that of the whole recipe, over the same pictures."""
-        return ("ap", "ap50") if self.name == BASE else ("ap", "ap50", "gain")
 
 
 VARIANTS: dict[str, Variant] = {
@@ -64,14 +43,10 @@ VARIANTS: dict[str, Variant] = {
     )
 }  # fmt: skip
 
-METRICS: dict[str, str | None] = {f"{one.name}_{figure}": None for one in VARIANTS.values() for figure in one.figures}
-
-
-def chosen(names: Sequence[str]) -> list[Variant]:
-    """The variants `names`, in the table's order, always with the whole recipe; all of them where none is named.
-
-    Raises ConfigError for an unknown one.
-    """
-    if unknown := [name for name in names if name not in VARIANTS]:
-        raise ConfigError(f"--only {unknown[0]}: unknown; known are {', '.join(VARIANTS)}")
-    return [one for one in VARIANTS.values() if not names or one.name in names or one.name == BASE]
+# `gain`: its AP50 minus that of the whole recipe, over the same pictures.
+METRICS: dict[str, str | None] = {
+    f"{name}_{figure}": None
+    for name in VARIANTS
+    for figure in ("ap", "ap50", "gain")
+    if (name, figure) != (BASE, "gain")
+}
