@@ -109,19 +109,13 @@ def asked_otherwise(one: Embedding) -> dict[str, Right]:
             crops.take(of) for of in (one.data.train_rows, one.data.gallery_rows, one.data.test_rows)
         )
         model = fit_two_covariance(known.vectors, known.labels)
-        found[name] = judged(one, model.predictions(queries.vectors, gallery.vectors, gallery.labels), queries.labels)
+        found[name] = one.judged(model.predictions(queries.vectors, gallery.vectors, gallery.labels), queries.labels)
     return found
 
 
 def by_mean(one: Embedding, gallery: Crops, queries: Crops) -> Right:
     """By the nearest mean of each product's gallery photos."""
-    return judged(one, prototype_predictions(queries.vectors, gallery.vectors, gallery.labels), queries.labels)
-
-
-def judged(one: Embedding, predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> Right:
-    """Products (N,) as places in the data's list."""
-    coarse = one.data.coarse_labels()
-    return {"fine": predicted == truth, "coarse": coarse[predicted] == coarse[truth]}
+    return one.judged(prototype_predictions(queries.vectors, gallery.vectors, gallery.labels), queries.labels)
 
 
 def figures_of(right: Mapping[str, Right]) -> Metrics:

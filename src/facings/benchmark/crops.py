@@ -19,6 +19,8 @@ from facings.runtime.recognizer import Recognizer
 from facings.runtime.standard import STATUSES
 from facings.structures import Detections
 
+CROPS = "crops.jsonl"
+
 
 @dataclass(frozen=True)
 class CropAnswers:

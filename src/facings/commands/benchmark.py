@@ -20,7 +20,7 @@ from facings.benchmark.accuracy import Answer, answer_frames, coco_results
 from facings.benchmark.claims import claim_of
 from facings.benchmark.crop_breakdown import worst_queries
 from facings.benchmark.crop_pictures import CropPlate, crop_plates
-from facings.benchmark.crops import CropAnswers, ask_crops, crop_lines
+from facings.benchmark.crops import CROPS, CropAnswers, ask_crops, crop_lines
 from facings.benchmark.frames import Query, label_numbers
 from facings.benchmark.identified import IDENTIFIED, identified_lines
 from facings.benchmark.latency import measure_latency
@@ -117,7 +117,7 @@ def run_frames(cfg: DictConfig, place: str) -> dict[str, float]:
     if "identification" in parts and recognizer.gallery is not None:
         atomic_write(folder / IDENTIFIED, "".join(identified_lines(answers)))
     if crops is not None:
-        atomic_write(folder / "crops.jsonl", "".join(crop_lines(crops)))
+        atomic_write(folder / CROPS, "".join(crop_lines(crops)))
     if not {"detection", "end_to_end"} & set(parts):
         # No box was asked: there is nothing to draw.
         answers = []

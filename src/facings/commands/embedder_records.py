@@ -136,8 +136,7 @@ def snack_data(one: Embedding, image_size: int) -> RecognitionDataModule:
 def _classified(one: Embedding, gallery: Crops, queries: Crops) -> dict[str, NDArray[np.bool_]]:
     """By the nearest product mean: which queries got the right product, and which the right category."""
     predicted = prototype_predictions(queries.vectors, gallery.vectors, gallery.labels)
-    coarse = one.data.coarse_labels()
-    return {"fine_top1": predicted == queries.labels, "coarse_top1": coarse[predicted] == coarse[queries.labels]}
+    return {f"{level}_top1": right for level, right in one.judged(predicted, queries.labels).items()}
 
 
 RECORDS: Mapping[str, RunRecord] = {

@@ -105,6 +105,11 @@ class Embedding:
                 labels.append(batch["labels"].numpy())
         return Crops(rows, np.concatenate(labels), np.concatenate(vectors))
 
+    def judged(self, predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
+        """Whether product (`fine`) and category (`coarse`) are right; both (N,) places in the data's list of products."""
+        coarse = self.data.coarse_labels()
+        return {"fine": predicted == truth, "coarse": coarse[predicted] == coarse[truth]}
+
     def alone(self, *sides: Crops) -> list[Crops]:
         """The trained embedder's own vectors out of those of a joined one (`facings.models.joined`); nothing of any other."""
         trained = getattr(self.model, "trained", None)

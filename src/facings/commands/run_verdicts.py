@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facings.benchmark.crops import CROPS
 from facings.benchmark.identified import IDENTIFIED
 from facings.benchmark.verdict import REPEATS, Verdict, rank_verdicts, verdicts
 from facings.commands.benchmark_runs import FinishedRun, read_side, read_truth
 from facings.errors import ConfigError, DataError
 
 # The file of a run of protocol=recognition → its figure.
-RANKED = {IDENTIFIED: "identification_r1", "crops.jsonl": "recognition_r1"}
+RANKED = {IDENTIFIED: "identification_r1", CROPS: "recognition_r1"}
 
 
 def judge(
