@@ -16,6 +16,7 @@ GROUND = {
     "errors",
     "files",
     "config",
+    "spreading",
     "suggestions",
     "strict_json",
     "__init__",

@@ -16,6 +16,7 @@ from facings.errors import DataError
 from facings.runtime.crops import cut_crop
 from facings.runtime.gallery import Gallery
 from facings.runtime.recognizer import Recognizer
+from facings.spreading import evenly
 
 # Pixels on the longer side of a crop that is shown.
 SIDE = 260
@@ -77,11 +78,10 @@ def crop_plates(
 
 def _read(recognizer: Recognizer, photos: Sequence[Query]) -> _Photos:
     """A photo that is gone or damaged is only an illustration less."""
-    spread = np.unique(np.linspace(0, len(photos) - 1, LOOKED_THROUGH).round().astype(int)).tolist() if photos else []
     pictures, vectors = [], []
-    for place in spread:
+    for photo in evenly(photos, LOOKED_THROUGH):
         try:
-            [(_, image, box)] = query_pictures([photos[place]])
+            [(_, image, box)] = query_pictures([photo])
         except DataError:
             continue
         pictures.append(_shown(image, box[0]))

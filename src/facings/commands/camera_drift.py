@@ -6,11 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from facings.analysis.drift_between import picture_statistics, statistics_drift, two_weeks
 from facings.commands.analyzed import table_of
 from facings.runtime.images import read_image
+from facings.spreading import evenly
 
 # Pictures of a week that are looked at, spread over it, and with fewer of which nothing is said.
 SAMPLED, LEAST = 40, 5
@@ -35,7 +34,7 @@ def camera_drift(shots: Sequence[Shot]) -> list[dict[str, Any]]:
         weeks = [[own[place][1] for place in week] for week in two_weeks([moment for moment, _ in own])]
         if min(map(len, weeks)) < LEAST:
             continue
-        taken = [[picture_statistics(read_image(path)) for path in _spread(week)] for week in weeks]
+        taken = [[picture_statistics(read_image(path)) for path in evenly(week, SAMPLED)] for week in weeks]
         found = [asdict(entry) for entry in statistics_drift(*taken)]
         rows.append({"camera": camera, "before": len(weeks[0]), "after": len(weeks[1]), "statistics": found})
     return rows
@@ -55,9 +54,3 @@ def drift_section(rows: Sequence[dict[str, Any]]) -> list[str]:
     )
     head = ["camera", "pictures before", "after", "what changed"]
     return ["\n".join(["## Cameras: the last week against the one before", "", table_of(head, lines), "", words])]
-
-
-def _spread(paths: Sequence[Path]) -> list[Path]:
-    """At most `SAMPLED`, evenly."""
-    places = np.unique(np.linspace(0, len(paths) - 1, min(SAMPLED, len(paths))).round().astype(int))
-    return [paths[place] for place in places.tolist()]

@@ -32,6 +32,7 @@ from facings.export.networks import export_embedder
 from facings.export.precision_gate import GateSettings, judge
 from facings.export.quantize import Int8Settings, load_float, measure_ranges, quantized, save
 from facings.runtime.session import Session
+from facings.spreading import evenly
 from facings.tasks.checkpoint import checkpoint_config, load_model
 
 EXPERIMENT = "reid/grocery_store"
@@ -173,8 +174,7 @@ class Comparison:
     def _calibration(self, network: Network) -> list[NDArray[np.float32]]:
         """[1, 3, S, S] of training crops, evenly spread, as evaluation sees them."""
         data = self.data(network)
-        places = np.linspace(0, len(data.train_rows) - 1, min(self.terms.calibration, len(data.train_rows)))
-        loader = data.loader([data.train_rows[place] for place in places.round().astype(int)])
+        loader = data.loader(evenly(data.train_rows, self.terms.calibration))
         return [crop.numpy()[None] for batch in loader for crop in batch["crops"]]
 
     def _validated(self, network: Network, path: Path) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -39,6 +38,7 @@ from facings.runtime.images import read_image
 from facings.runtime.parsing import find_pictures
 from facings.runtime.recognizer import Recognizer
 from facings.runtime.verify import verify
+from facings.spreading import evenly
 from facings.tasks.checkpoint import load_model
 
 
@@ -94,7 +94,7 @@ def read_parts(cfg: DictConfig, pictures: Sequence[Path] | None = None) -> Parts
     detector, embedder = (_load(cfg, role) for role in ("detector", "embedder"))
     enrolment = read_enrolment(cfg) if embedder is not None else Enrolment(taxonomy=read_products(cfg, [], {}))
     found = parity_pictures(cfg) if pictures is None else pictures
-    return Parts(detector, embedder, enrolment, spread(found, int(cfg.parity.count)))
+    return Parts(detector, embedder, enrolment, evenly(found, int(cfg.parity.count)))
 
 
 def write_bundle(cfg: DictConfig, target: Path, parts: Parts, console: Console) -> Path:
@@ -218,12 +218,6 @@ def parity_pictures(cfg: DictConfig) -> list[Path]:
     if not folder.exists():
         raise DataError(f"{folder}: no such folder (parity.images); give one with real pictures")
     return find_pictures([folder])
-
-
-def spread(pictures: Sequence[Path], count: int) -> list[Path]:
-    """At most `count` of them, evenly chosen."""
-    picked = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int)
-    return [pictures[index] for index in dict.fromkeys(picked.tolist())]
 
 
 def _write_contents(

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from facings.benchmark.record import git_state, machine
-from facings.commands.export import require_sound, spread, tell_bundle
+from facings.commands.export import require_sound, tell_bundle
 from facings.commands.export_settings import check_bundle_settings, postprocess_content
 from facings.commands.first_gallery import Enrolment, make_gallery, read_enrolment, read_products
 from facings.data.taxonomy import taxonomy_content
@@ -26,6 +26,7 @@ from facings.files import atomic_folder, sha256
 from facings.runtime.bundle import Bundle
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
+from facings.spreading import evenly
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -92,7 +93,7 @@ def write_external_bundle(
     model = graft(external, subject.layout, settings)
     require_plausible(external, subject.layout, model, len(subject.labels) or None)
     enrolment = read_enrolment(cfg) if role == "embedder" else Enrolment(taxonomy=read_products(cfg, [], {}))
-    images = [read_image(path) for path in spread(pictures, int(cfg.golden.count))]
+    images = [read_image(path) for path in evenly(pictures, int(cfg.golden.count))]
     limits = {("crops" if role == "embedder" else "pixels"): pixel_tolerance(subject.std)} | TOLERANCES
     with atomic_folder(target) as beside:
         manifest = _write_graphs(beside, cfg, subject, model)

@@ -34,6 +34,7 @@ from facings.runtime.bundle import NETWORKS, Bundle
 from facings.runtime.images import read_image
 from facings.runtime.parsing import find_pictures
 from facings.runtime.recognizer import Recognizer
+from facings.spreading import evenly
 from facings.structures import Decision
 
 METRICS = {"detector": "ap", "embedder": "r1"}
@@ -178,8 +179,7 @@ def _samples(role: str, cfg: DictConfig, recognizer: Recognizer, views: Sequence
     if role == "embedder":
         return embedder_samples(recognizer, limited(views, count, seed), threads=cfg.threads)
     pictures = find_pictures([Path(cfg.quantization.calibration.images)])
-    picked = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int)
-    return detector_samples(recognizer, [pictures[i] for i in dict.fromkeys(picked.tolist())], threads=cfg.threads)
+    return detector_samples(recognizer, evenly(pictures, count), threads=cfg.threads)
 
 
 def _measure(role: str, cfg: DictConfig, bundle: Bundle) -> Callable[[Path], float]:

@@ -17,6 +17,7 @@ from facings.runtime.crops import cut_crop
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
 from facings.runtime.session import Session
+from facings.spreading import evenly
 
 Batch = dict[str, NDArray[np.float32]]
 
@@ -54,8 +55,7 @@ class Samples(CalibrationDataReader):
 
     def first(self, count: int) -> "Samples":
         """`count` of them, evenly spread."""
-        picked = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
-        return Samples(self.name, [self._sources[i] for i in dict.fromkeys(picked.tolist())], self._prepare)
+        return Samples(self.name, evenly(self._sources, count), self._prepare)
 
 
 def detector_samples(recognizer: Recognizer, pictures: Sequence[Path], *, threads: int | None = None) -> Samples:
