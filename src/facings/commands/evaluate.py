@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import nn
 
-from facings.benchmark.frames import label_numbers
+from facings.benchmark.bundle_results import bundle_results
 from facings.benchmark.rows import PROTOCOLS
 from facings.commands.application import run_folder
 from facings.commands.detection_details import detection_details, slices_table, write_details
@@ -31,10 +31,8 @@ from facings.data.tables import RecognitionRow, read_recognition_table
 from facings.errors import ConfigError
 from facings.export.enrolment import embed_views, views_of_rows
 from facings.files import atomic_write, sha256
-from facings.metrics.results import coco_results
 from facings.metrics.retrieval import retrieval_metrics
 from facings.runtime.bundle import Bundle
-from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
 from facings.tasks.checkpoint import check_targets, checkpoint_config, load_model
 from facings.tasks.detection import DetectionTask, detection_figures
@@ -174,7 +172,9 @@ def evaluate_bundle(cfg: DictConfig, console: Console) -> Evaluated:
                 f"{bundle.path}: has no detector; leave out annotations, or export one with detector=CHECKPOINT"
             )
         frames = read_coco(cfg.annotations, cfg.images, class_agnostic=bool(cfg.class_agnostic))
-        predictions = _detect(recognizer, frames, console)
+        with Progress(console=console) as progress:
+            task = progress.add_task("frames", total=len(frames.images))
+            predictions = bundle_results(recognizer, frames, advance=lambda: progress.advance(task))
         figures |= detection_figures(frames.ground_truth(), predictions, boundary=True)
         checksums[frames.source.name] = frames.checksum()
     if cfg.table:
@@ -210,24 +210,6 @@ def _data_config(cfg: DictConfig, kind: str, config: Mapping[str, Any]) -> dict[
 def _untrained() -> dict[str, Any]:
     """What a task wants for training, which evaluation never asks for."""
     return {"optimizer": torch.optim.SGD, "scheduler": torch.optim.lr_scheduler.ConstantLR, "learning_rate": 0.0}
-
-
-def _detect(recognizer: Recognizer, frames: CocoTable, console: Console) -> list[dict[str, Any]]:
-    """COCO results of every frame, without a score threshold."""
-    numbers = label_numbers(recognizer.bundle.labels, frames.labels)
-    results: list[dict[str, Any]] = []
-    with Progress(console=console) as progress:
-        for frame in progress.track(frames.images, description="frames"):
-            found = recognizer.detect(read_image(frame.path), masks=True)
-            results += coco_results(
-                found.boxes,
-                found.scores,
-                [numbers[label] + 1 for label in found.labels.tolist()],
-                image_id=frame.image_id,
-                extent=(frame.height, frame.width),
-                masks=found.masks,
-            )
-    return results
 
 
 def _retrieve(recognizer: Recognizer, cfg: DictConfig, console: Console) -> Figures:

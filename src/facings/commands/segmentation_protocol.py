@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from facings.benchmark.bundle_results import bundle_results
 from facings.benchmark.report import share
 from facings.benchmark.rows import figure_rows, row
-from facings.benchmark.segmentation import check_masks, mask_results, mask_summary, outlined_objects
+from facings.benchmark.segmentation import check_masks, mask_summary, outlined_objects
 from facings.commands import protocols
 from facings.data.coco import CocoTable, read_coco
 from facings.errors import ConfigError
@@ -51,7 +52,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     begun = protocols.begin(cfg, bundle, {table.source.name: table.checksum()}, settings)
     with Progress(console=console) as progress:
         task = progress.add_task("pictures", total=len(table.images))
-        results = mask_results(
+        results = bundle_results(
             recognizer, table, score_threshold=float(own.score_threshold), advance=lambda: progress.advance(task)
         )
     atomic_write(begun.folder / "predictions" / "detections.json", json.dumps(results))
