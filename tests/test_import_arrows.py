@@ -12,6 +12,7 @@ GROUND = {
     "structures",
     "boxes",
     "masks",
+    "tile_merging",
     "tiles",
     "errors",
     "files",

@@ -1,6 +1,13 @@
 """facings.spreading."""
 
+import doctest
+
+import facings.spreading
 from facings.spreading import evenly
+
+
+def test_examples() -> None:
+    assert doctest.testmod(facings.spreading).failed == 0
 
 
 def test_ends_are_kept_and_nothing_comes_twice() -> None:

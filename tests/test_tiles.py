@@ -15,7 +15,8 @@ from facings.boxes import clip, iou, letterbox_transform, to_input
 from facings.errors import ConfigError
 from facings.masks import CropMask, joined, mask_iou, moved, trimmed
 from facings.metrics.seams import seam_errors
-from facings.tiles import Tiling, detect, in_picture, merge, tile_grid
+from facings.tile_merging import merge
+from facings.tiles import Tiling, detect, in_picture, tile_grid
 
 HEIGHT, WIDTH, INPUT = 2160, 3840, 640
 Detector = Callable[[np.ndarray], dict[str, Any]]

@@ -23,7 +23,8 @@ from facings.runtime.search import EXACT_VIEWS, Search, searcher
 from facings.runtime.session import Session
 from facings.runtime.standard import Standard
 from facings.structures import Decision, Detections, Matches
-from facings.tiles import AS_SURE, LEAST, Found, Tiling, detect
+from facings.tile_merging import AS_SURE
+from facings.tiles import LEAST, Found, Tiling, detect
 
 STAGES = ("preprocess", "detect", "embed", "match", "total")
 # Crops embedded at once: enough to fill the cores, few enough to bound memory on a frame of 1,000 products.
