@@ -394,7 +394,6 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("faster_rcnn", {"image_size": 100}, "image_size=100: expected a multiple of 32"),
         ("faster_rcnn", {"num_classes": 0}, "num_classes=0"),
-        ("faster_rcnn", {"out_indices": (2, 3, 4)}, r"strides \[8, 16, 32\]; expected \[4, 8, 16, 32\]"),
         ("retinanet", {"detections": 0}, "detections=0"),
         ("retinanet", {"score_threshold": 1.0}, "score_threshold=1.0"),
         ("fcos", {"channels": 48}, "channels=48: FCOS"),
@@ -405,6 +404,16 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_settings_say_what_would_do(name: str, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         tiny(name, **changes)
+
+
+@pytest.mark.parametrize("name", ["fcos", pytest.param("rtdetr", marks=needs_transformers)])
+def test_maps_are_found_by_their_strides(name: str) -> None:
+    """Numbers that do not fit, as those of a MobileNet do not fit a ConvNeXt, give the maps that do."""
+    found, wanted = tiny(name, out_indices=(1, 2, 3)), tiny(name)
+    assert found.backbone.feature_info.reduction() == [8, 16, 32]
+    assert {key: value.shape for key, value in found.state_dict().items()} == {
+        key: value.shape for key, value in wanted.state_dict().items()
+    }
 
 
 def test_data_without_masks_is_refused() -> None:

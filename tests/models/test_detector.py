@@ -49,6 +49,23 @@ def test_wrong_sizes_are_refused() -> None:
         tiny(num_classes=0)
 
 
+@pytest.mark.parametrize("backbone", ["convnext_atto", "mambaout_femto", "resnet10t"])
+def test_backbones_of_every_family(backbone: str) -> None:
+    """A ConvNeXt counts its maps from stride 4, a MambaOut gives them with the channels last."""
+    model = DenseDetector(backbone, num_classes=2, image_size=64, channels=16, prototypes=4).eval()
+    with torch.no_grad():
+        found = model.predict(torch.rand(1, 3, 64, 64), top_k=20)
+    assert found["boxes"].shape == (1, 20, 4) and found["prototypes"].shape == (1, 4, 16, 16)
+
+
+@pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "levit_128s"])
+def test_backbones_without_a_pyramid_are_refused(backbone: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"{backbone}: its maps have the strides \[16.* wants \[8, 16, 32\], as a ResNet"
+    ):
+        DenseDetector(backbone, num_classes=2, image_size=64, channels=16)
+
+
 def test_first_of_each_agrees_with_nms_where_no_chain_forms() -> None:
     """Clusters far apart, each of near copies: there greedy NMS and the matrix of overlaps keep the same."""
     generator = torch.Generator().manual_seed(0)

@@ -5,6 +5,7 @@ Knows nothing of what the features are for.
 
 import importlib.util
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -89,6 +90,54 @@ def create_backbone(
     if pretrained == "offline":
         load_offline_weights(model, name)
     return model
+
+
+def create_pyramid(
+    name: str,
+    *,
+    strides: Sequence[int],
+    out_indices: Sequence[int],
+    image_size: int,
+    pretrained: Pretrained = "none",
+    drop_path_rate: float = 0.0,
+) -> tuple[nn.Module, list[int]]:
+    """A timm backbone for `maps_of`, which gives one map a stride, and the channels of each.
+
+    `out_indices`: which of timm's maps. Where those do not have these strides, the deepest map of each stride is taken: timm
+    counts the maps of a ConvNeXt or a Swin from stride 4, of most others from stride 2.
+
+    Raises ConfigError where a stride has no map, as in a plain vision transformer; else as `create_backbone`.
+    """
+    options: dict[str, Any] = {"features_only": True, "drop_path_rate": drop_path_rate, "image_size": image_size}
+    try:
+        asked = create_backbone(name, pretrained=pretrained, out_indices=tuple(out_indices), **options)
+        if _reductions(asked, every=False) == list(strides):
+            return asked, list(asked.feature_info.channels())  # type: ignore[operator, union-attr]
+    except (IndexError, AssertionError, RuntimeError):
+        pass  # a number beyond its maps, or no maps at all: the next lines tell which
+    try:
+        found = _reductions(create_backbone(name, **options), every=True)
+    except RuntimeError as fault:
+        raise ConfigError(f"backbone {name}: timm takes no feature maps of it ({fault}); take another") from fault
+    if missing := [stride for stride in strides if stride not in found]:
+        raise ConfigError(
+            f"backbone {name}: its maps have the strides {sorted(set(found))}, and none has {missing}; a detector wants "
+            f"{list(strides)}, as a ResNet, ConvNeXt, EfficientNet or MobileNet gives them"
+        )
+    places = tuple(len(found) - 1 - found[::-1].index(stride) for stride in strides)
+    backbone = create_backbone(name, pretrained=pretrained, out_indices=places, **options)
+    return backbone, list(backbone.feature_info.channels())  # type: ignore[operator, union-attr]
+
+
+def maps_of(backbone: nn.Module, pixels: Tensor) -> list[Tensor]:
+    """[B, 3, H, W] → the maps of a backbone with `features_only`, each [B, C, h, w], whatever order timm gives them in."""
+    return [as_map(backbone, features) for features in backbone(pixels)]
+
+
+def _reductions(backbone: nn.Module, *, every: bool) -> list[int]:
+    """Strides of the maps that the backbone gives, or of `every` one that it has."""
+    info: Any = backbone.feature_info
+    return [int(entry["reduction"]) for entry in (info.info if every else info.get_dicts())]
 
 
 def as_map(backbone: nn.Module, features: Tensor) -> Tensor:

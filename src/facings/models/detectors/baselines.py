@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from facings.errors import ConfigError, DataError
-from facings.models.backbones import Pretrained, create_backbone
+from facings.models.backbones import Pretrained, create_pyramid
 
 # Sides of a box in pixels below which it counts as empty: box coders take the logarithm of the sides.
 MIN_SIDE = 0.01
@@ -27,27 +27,20 @@ def pyramid_backbone(
 ) -> tuple[nn.Module, list[int]]:
     """A timm backbone that returns one map a stride, and the maps' channels.
 
-    Raises ConfigError where its maps have other strides, and for sizes that no detector can have.
+    Raises ConfigError as `create_pyramid`, and for sizes that no detector can have.
     """
     if image_size % 32:
         raise ConfigError(f"image_size={image_size}: expected a multiple of 32")
     if num_classes < 1:
         raise ConfigError(f"num_classes={num_classes}: expected 1 or more")
-    backbone = create_backbone(
+    return create_pyramid(
         name,
+        strides=strides,
+        out_indices=out_indices,
+        image_size=image_size,
         pretrained=pretrained,
-        features_only=True,
-        out_indices=tuple(out_indices),
         drop_path_rate=drop_path_rate,
     )
-    info = backbone.feature_info
-    found = list(info.reduction())  # type: ignore[operator, union-attr]
-    if found != list(strides):
-        raise ConfigError(
-            f"backbone {name}: features {tuple(out_indices)} have the strides {found}; expected {list(strides)}, "
-            "choose other out_indices"
-        )
-    return backbone, list(info.channels())  # type: ignore[operator, union-attr]
 
 
 def usable(target: Mapping[str, Tensor]) -> dict[str, Tensor]:

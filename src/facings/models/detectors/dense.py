@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 
 from facings.errors import ConfigError
-from facings.models.backbones import Pretrained, create_backbone
+from facings.models.backbones import Pretrained, create_pyramid, maps_of
 from facings.models.heads import BoxHead, ClassHead, PrototypeHead
 from facings.models.necks import PAFPN
 
@@ -63,15 +63,14 @@ class DenseDetector(nn.Module):
             raise ConfigError(f"prototypes={prototypes}: expected 0 (no masks) or more")
         self.num_classes, self.image_size, self.bins = num_classes, image_size, bins
         self.attributes = tuple(attributes)
-        indices = (min(out_indices) - 1, *out_indices) if prototypes else tuple(out_indices)
-        self.backbone = create_backbone(
-            backbone, pretrained=pretrained, features_only=True, out_indices=indices, drop_path_rate=drop_path_rate
+        self.backbone, widths = create_pyramid(
+            backbone,
+            strides=(DETAIL_STRIDE, *STRIDES) if prototypes else STRIDES,
+            out_indices=(min(out_indices) - 1, *out_indices) if prototypes else out_indices,
+            image_size=image_size,
+            pretrained=pretrained,
+            drop_path_rate=drop_path_rate,
         )
-        info = self.backbone.feature_info
-        strides = (DETAIL_STRIDE, *STRIDES) if prototypes else STRIDES
-        if tuple(info.reduction()) != strides:  # type: ignore[operator, union-attr]
-            raise ConfigError(f"backbone {backbone}: features {indices} do not give the strides {strides}")
-        widths = list(info.channels())  # type: ignore[operator, union-attr]
         self.neck = PAFPN(widths[-len(STRIDES) :], channels, neck_depth)
         self.prototypes = PrototypeHead(widths[0], channels, prototypes) if prototypes else None
 
@@ -147,7 +146,7 @@ class DenseDetector(nn.Module):
 
     def _maps(self, pixels: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """The neck's maps, and the prototypes of a detector with masks."""
-        features = self.backbone(pixels)
+        features = maps_of(self.backbone, pixels)
         maps = self.neck(features[-len(STRIDES) :])
         return maps, None if self.prototypes is None else self.prototypes(features[0], maps[0])
 

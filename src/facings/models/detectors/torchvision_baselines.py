@@ -13,7 +13,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, FeaturePyramidNetwork
 
 from facings.errors import ConfigError
-from facings.models.backbones import Pretrained
+from facings.models.backbones import Pretrained, maps_of
 from facings.models.detectors.baselines import pyramid_backbone
 
 # Candidates before NMS for every box that may be reported after it: on a dense shelf many of them lie on one product.
@@ -79,7 +79,7 @@ class PyramidDetector(nn.Module):
 
         In float also under autocast: anchors take the maps' type, and bfloat16 knows no pixel beyond 256.
         """
-        features = self.backbone(pixels)
+        features = maps_of(self.backbone, pixels)
         mixed = self.neck(OrderedDict((str(level), feature) for level, feature in enumerate(features)))
         return {name: feature.float() for name, feature in mixed.items()}
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert
 
 from facings.errors import ConfigError
-from facings.models.backbones import Pretrained
+from facings.models.backbones import Pretrained, maps_of
 from facings.models.detectors.baselines import pyramid_backbone, usable
 
 STRIDES = (8, 16, 32)
@@ -81,7 +81,7 @@ class TransformerDetector(nn.Module):
             "decoder_in_channels": [channels] * len(STRIDES),
             "encoder_in_channels": widths,
         }
-        self.network = _network(architecture, backbone, list(out_indices), options)
+        self.network = _network(architecture, backbone, list(self.backbone.feature_info.out_indices), options)  # type: ignore[union-attr, arg-type]
 
     @property
     def num_anchors(self) -> int:
@@ -127,7 +127,7 @@ class TransformerDetector(nn.Module):
     def _run(self, pixels: Tensor, labels: list[dict[str, Tensor]] | None) -> Any:
         """The network over the backbone's maps; what it is given as embeddings it only asks for batch size and device."""
         model = self.network.model
-        features = self.backbone(pixels)
+        features = maps_of(self.backbone, pixels)
         projected = [layer(feature) for layer, feature in zip(model.encoder_input_proj, features, strict=True)]
         encoded = model.encoder(projected)
         return self.network(None, inputs_embeds=pixels, encoder_outputs=encoded, labels=labels)
