@@ -1,10 +1,11 @@
 """Settings of an embedding loss that do not go together are refused, with the reason."""
 
+import functools
 from typing import Any
 
 import pytest
 import torch
-from pytorch_metric_learning import losses
+from pytorch_metric_learning import losses, miners
 
 from facings.errors import ConfigError
 from facings.losses.embedding import EmbeddingLoss
@@ -45,6 +46,10 @@ REFUSED = [
     ("triplet", f"loss.terms.triplet={{loss:{{{LOSS}.TripletMarginLoss}},miner:{EASY},memory:32}}", "its own copy in the memory"),
     ("arcface", f"+loss.terms.two={{loss:{{{LOSS}.RankedListLoss,margin:1,Tn:1}},miner:{MINER}}}", "takes no selection of pairs"),
     ("arcface", f"+loss.terms.two={{loss:{{{LOSS}.FastAPLoss}},memory:32}}", "FastAPLoss cannot compare .*SupConLoss"),
+    ("arcface", f"+loss.terms.two={{loss:{{{LOSS}.NCALoss}},memory:32}}", "NCALoss .* its own copy in the memory"),
+    ("arcface", f"+loss.terms.two={{loss:{{{LOSS}.CrossBatchMemory,_partial_:true,loss:{{{LOSS}.SupConLoss}}}}}}", "memory=SIZE"),
+    ("contrastive_memory", "loss.terms.contrastive.loss.pos_margin=0.2", "gives similarities; .* pos_margin above"),
+    ("arcface", f"+loss.terms.two={{loss:{{{LOSS}.ContrastiveLoss,pos_margin:1,neg_margin:0.5}}}}", "distances; .* below"),
     ("arcface_threshold", "loss.terms.threshold_consistency.loss.positive_margin=0.4", "the positive one above"),
     ("arcface_threshold", "loss.terms.threshold_consistency.loss.negative_weight=-1", "neither may be below 0"),
     ("hierarchical_margin", "loss.terms.hierarchical.loss.spread=-1", "neither may be below 0"),
@@ -95,6 +100,43 @@ def test_a_memory_holds_at_least_a_batch() -> None:
         loss.check_batches(4, 4)
     with pytest.raises(ConfigError, match=r"memory=15 is smaller than the batch"):
         loss(torch.eye(6).repeat(3, 1), torch.zeros(18, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    "loss, reason", [(losses.VICRegLoss, "labels are"), (losses.DynamicSoftMarginLoss, "backward")]
+)
+def test_a_loss_that_refuses_only_when_asked_is_refused_before_training(loss: Any, reason: str) -> None:
+    with pytest.raises(ConfigError, match=rf"loss\.terms\.two: {loss.__name__} cannot be trained so: .*{reason}"):
+        EmbeddingLoss({"two": {"loss": loss}}, num_classes=5, embedding_size=6).check_batches(3, 4)
+
+
+def test_a_trial_leaves_no_trace() -> None:
+    loss = configured("arcface_supcon", "loss.terms.supcon.memory_after=0")
+    before = {name: value.clone() for name, value in loss.state_dict().items()}
+    state = torch.random.get_rng_state()
+    loss.check_batches(4, 2)
+    assert torch.equal(torch.random.get_rng_state(), state) and loss.terms["supcon"].training
+    assert all(torch.equal(value, before[name]) for name, value in loss.state_dict().items())
+
+
+@pytest.mark.parametrize("memory", [0, 24])
+def test_a_boundary_for_each_product_takes_miners_and_memory(memory: int) -> None:
+    """Wu et al.: "Sampling Matters", ICCV 2017: the margin loss asks for the number of products, yet it compares pairs."""
+    make = functools.partial(losses.MarginLoss, learn_beta=True)
+    term = {"loss": make, "miner": miners.DistanceWeightedMiner(), "memory": memory}
+    loss = EmbeddingLoss({"margin": term}, num_classes=5, embedding_size=6)
+    loss.check_batches(3, 4)
+    assert [tuple(parameter.shape) for parameter in loss.parameters()] == [(5,)]
+    assert loss(torch.eye(6)[:4], torch.tensor([0, 0, 1, 1])).isfinite()
+
+
+def test_built_class_centres_are_known_for_what_they_are() -> None:
+    built = losses.ArcFaceLoss(num_classes=5, embedding_size=6)
+    EmbeddingLoss({"centres": {"loss": built}}, num_classes=5, embedding_size=6).check_batches(4, 1)
+    with pytest.raises(ConfigError, match=r"memory=8: ArcFaceLoss compares photos with class centres"):
+        EmbeddingLoss({"centres": {"loss": built, "memory": 8}}, num_classes=5, embedding_size=6)
+    with pytest.raises(ConfigError, match=r"built with num_classes=5, the data and the model have 7; leave it out"):
+        EmbeddingLoss({"centres": {"loss": built}}, num_classes=7, embedding_size=6)
 
 
 def test_a_loss_may_come_built_or_as_any_maker() -> None:

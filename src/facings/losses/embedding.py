@@ -70,7 +70,7 @@ class EmbeddingLoss(nn.Module):
 
     def check_batches(self, products: int, views: int) -> None:
         """Say what each process's batches consist of: `products` groups of `views` photos; a loss that cannot learn from them is
-        refused.
+        refused. Losses of pairs and triplets are tried out.
 
         Raises ConfigError.
         """
@@ -95,6 +95,8 @@ class EmbeddingLoss(nn.Module):
                     f"{where}: {kind} compares photos of several products, and a batch has one; set "
                     "data.products_per_batch to 2 or more"
                 )
+            labels = torch.arange(products).repeat_interleave(views) % self.num_classes
+            term.try_out(where, labels, self.embedding_size)
         self.views = views
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 Knows nothing of the other terms, nor of processes.
 """
 
+import copy
 import functools
 import inspect
 import math
@@ -10,10 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from pytorch_metric_learning.losses import CrossBatchMemory
+from pytorch_metric_learning.losses import ContrastiveLoss, CrossBatchMemory, MarginLoss, NCALoss
 from pytorch_metric_learning.miners import BaseMiner, BatchEasyHardMiner
 from pytorch_metric_learning.utils import loss_and_miner_utils as mining
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from facings.errors import ConfigError
 from facings.losses.embedding_memory import EmbeddingMemory, Remembered
@@ -24,6 +26,8 @@ from facings.suggestions import nearest
 KEYS = ("loss", "weight", "miner", "memory", "memory_after", "label_smoothing")
 # How many centres a class has, in the words of pytorch-metric-learning's losses.
 CENTRES = ("sub_centers", "centers_per_class")
+# They ask for the number of products and yet compare photos with each other: for margins of the tree, and a boundary a product.
+PAIRWISE = (HierarchicalMarginLoss, MarginLoss)
 Indices = tuple[Tensor, ...]
 
 
@@ -55,6 +59,25 @@ class EmbeddingTerm(nn.Module):
             return self.loss(embeddings, labels, pairs)  # type: ignore[no-any-return]
         pairs = self._pairs(embeddings, labels, remembered)
         return self.loss(embeddings, labels, pairs, remembered.embeddings, remembered.labels)  # type: ignore[no-any-return]
+
+    def try_out(self, where: str, labels: Tensor, embedding_size: int) -> None:
+        """Two steps of a copy, for a batch of these `labels` (B,) and random vectors: some losses refuse only when they are asked.
+
+        Raises ConfigError.
+        """
+        loss, miner = copy.deepcopy((self.loss, self.miner))
+        trial = EmbeddingTerm(loss, miner=miner).cpu()
+        generator = torch.Generator().manual_seed(0)
+        with torch.random.fork_rng():
+            for _ in range(2):
+                vectors = torch.randn(len(labels), embedding_size, generator=generator).requires_grad_()
+                try:
+                    trial(F.normalize(vectors, dim=1), labels).backward()
+                except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as fault:
+                    raise ConfigError(
+                        f"{where}: {type(loss).__name__} cannot be trained so: {fault or 'it does not suit such batches'}; "
+                        "take another loss"
+                    ) from fault
 
     def _pairs(self, embeddings: Tensor, labels: Tensor, memory: Remembered) -> Indices:
         """Pairs or triplets of the batch with the memory, none of a photo with itself."""
@@ -89,9 +112,8 @@ def build_term(name: str, settings: Any, known: Mapping[str, Any]) -> EmbeddingT
     size = count(settings.get("memory") or 0, f"{where}.memory", least=0)
     after = count(settings.get("memory_after") or 0, f"{where}.memory_after", least=0)
     miner = settings.get("miner")
-    taken = parameters_of(settings["loss"])
-    loss = _built(settings["loss"], taken, known, f"{where}.loss")
-    classifies = "num_classes" in taken and not isinstance(loss, HierarchicalMarginLoss)
+    loss = _built(settings["loss"], parameters_of(settings["loss"]), known, f"{where}.loss")
+    classifies = "num_classes" in parameters_of(type(loss)) and not isinstance(loss, PAIRWISE)
     kind = type(loss).__name__
     if classifies:
         _check_classification(where, kind, miner, size)
@@ -141,6 +163,12 @@ def count(value: Any, where: str, *, least: int) -> int:
 def _built(maker: Any, taken: set[str], known: Mapping[str, Any], where: str) -> nn.Module:
     """The loss, given what the data and the model say."""
     if isinstance(maker, nn.Module):
+        for key in ("num_classes", "embedding_size"):
+            if getattr(maker, key, known[key]) != known[key]:
+                raise ConfigError(
+                    f"{where}: {type(maker).__name__} was built with {key}={getattr(maker, key)}, the data and the model have "
+                    f"{known[key]}; leave it out (_partial_: true)"
+                )
         return maker
     if not callable(maker):
         raise ConfigError(f"{where}: expected a loss (_target_, _partial_: true), got {maker!r}")
@@ -189,8 +217,19 @@ def _check_pairs(where: str, loss: nn.Module, miner: Any, memory: int) -> None:
         )
     if miner is not None and _refuses(loss, "indices_tuple_not_supported"):
         raise ConfigError(f"{where}.miner: {kind} takes no selection of pairs; leave the miner out")
+    if isinstance(loss, CrossBatchMemory):
+        raise ConfigError(
+            f"{where}.loss: {kind} loses its memory where a run is resumed; give the term the loss in it, and memory=SIZE"
+        )
+    if isinstance(loss, ContrastiveLoss):
+        _check_margins(where, loss)
     if not memory:
         return
+    if isinstance(loss, NCALoss):
+        raise ConfigError(
+            f"{where}.memory={memory}: {kind} takes no selection of pairs, so that the nearest to a photo would be its own copy "
+            "in the memory; set 0, or take SupConLoss"
+        )
     supported = (HierarchicalMarginLoss, ThresholdConsistentMarginLoss)
     names = CrossBatchMemory.supported_losses()
     if not isinstance(loss, supported) and not any(parent.__name__ in names for parent in type(loss).__mro__):
@@ -202,6 +241,17 @@ def _check_pairs(where: str, loss: nn.Module, miner: Any, memory: int) -> None:
         raise ConfigError(
             f"{where}.miner: the easiest positive of a photo is its own copy in the memory; "
             f"take another pos_strategy than {miner.pos_strategy}, or memory=0"
+        )
+
+
+def _check_margins(where: str, loss: ContrastiveLoss) -> None:
+    """Of similarities the positive margin is the larger, of distances the smaller; turned about, nothing or all violates them."""
+    similar = bool(loss.distance.is_inverted)
+    if loss.pos_margin != loss.neg_margin and similar != (loss.pos_margin > loss.neg_margin):
+        kind, order = ("similarities", "above") if similar else ("distances", "below")
+        raise ConfigError(
+            f"{where}.loss: pos_margin={loss.pos_margin}, neg_margin={loss.neg_margin}, but {type(loss.distance).__name__} gives "
+            f"{kind}; expected pos_margin {order} neg_margin"
         )
 
 
