@@ -45,6 +45,19 @@ def test_any_backbone_gives_unit_vectors_at_its_size_and_others(name: str) -> No
             torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
 
 
+@pytest.mark.parametrize(
+    "name, reason",
+    [
+        ("efficientvit_b0", r"gives nothing before its pooling \(Cannot disable pooling\); take another"),
+        ("efficientformer_l1", r"takes no pictures of 72 x 72 pixels .* timm built it for 224: set image_size"),
+        ("vit_tiny_patch16_224", r"takes no pictures of 72 x 72 pixels .*divisible by patch size"),
+    ],
+)
+def test_a_backbone_that_does_not_fit_is_refused_when_it_is_built(name: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=rf"backbone '{name}' {reason}"):
+        Embedder(name, pooling="gem", image_size=72)
+
+
 @pytest.mark.parametrize("dimension", [64, 128, 256, 384, 512])
 def test_sizes_of_embeddings(dimension: int) -> None:
     embedder = Embedder(SMALL, pooling=GeM(), image_size=32, dimension=dimension).eval()

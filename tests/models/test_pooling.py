@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from hydra.utils import instantiate
 from torch.nn import functional as F
 
+from facings.commands.composition import compose_verb
 from facings.errors import ConfigError
-from facings.models.pooling import AttentionPooling, AveragePooling, GeM
+from facings.models.embedder import Embedder
+from facings.models.pooling import AttentionPooling, AveragePooling, GeM, make_pooling
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -67,3 +70,19 @@ def test_tiny_and_huge_features_stay_finite(trained: AttentionPooling, scale: fl
 def test_heads_that_do_not_share_out_are_refused(heads: int) -> None:
     with pytest.raises(ConfigError, match=f"pooling.heads={heads}: expected a divisor of the backbone's 12 channels"):
         AttentionPooling(12, heads=heads)
+
+
+@pytest.mark.parametrize("name, kind", [("gem", GeM), ("average", AveragePooling), ("attention", AttentionPooling)])
+def test_a_name_takes_the_place_of_a_configured_pooling(name: str, kind: type) -> None:
+    words = ["task=reid", "model=embedder/lite0", f"model.pooling={name}"]
+    words += ["model.backbone=test_efficientnet", "model.pretrained=none", "image_size=32"]
+    embedder = instantiate(compose_verb("train", words).model)
+    assert isinstance(embedder, Embedder) and type(embedder.pooling) is kind
+    assert embedder.eval()(torch.randn(2, 3, 32, 32)).shape == (2, 256)
+
+
+def test_heads_suit_the_channels_and_other_names_are_refused() -> None:
+    pooling = make_pooling("attention", 12)
+    assert isinstance(pooling, AttentionPooling) and pooling.heads == 4
+    with pytest.raises(ConfigError, match=r"model\.pooling=max: expected gem, average or attention"):
+        make_pooling("max", 12)

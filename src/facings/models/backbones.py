@@ -69,8 +69,8 @@ def create_backbone(
     timm's own download. `image_size`: side in pixels of the pictures to come, for backbones that are built for one size;
     where timm can, they take other sizes too (training crops are smaller). The others need no telling.
 
-    Raises ConfigError for an unknown name or mode, or where a package is missing; CheckpointError where the weights'
-    checksum is wrong.
+    Raises ConfigError for an unknown name or mode, a backbone that has nothing before its pooling or does not take the size, or
+    where a package is missing; CheckpointError where the weights' checksum is wrong.
     """
     if pretrained not in ("none", "offline", "hub"):
         raise ConfigError(f"pretrained={pretrained!r}: expected none, offline or hub")
@@ -155,15 +155,31 @@ def _create(name: str, download: bool, options: dict[str, Any], image_size: int 
     """timm's model, built for `image_size` where its input has a fixed size."""
     known = timm.get_pretrained_cfg(name)
     if image_size is None or known is None or not known.fixed_input_size:
-        return timm.create_model(name, pretrained=download, **options)
+        return _built(name, download, options)
     options = options | {"img_size": image_size}
     try:
-        return timm.create_model(name, pretrained=download, dynamic_img_size=True, **options)
+        model = _built(name, download, options | {"dynamic_img_size": True})
     except TypeError as fault:
         # Not every family of fixed size takes other sizes as well; timm tells by the constructor alone.
         if "dynamic_img_size" not in str(fault):
             raise
+        model = _built(name, download, options)
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, 3, image_size, image_size))
+    except (AssertionError, RuntimeError, ValueError) as fault:
+        raise ConfigError(
+            f"backbone {name!r} takes no pictures of {image_size} x {image_size} pixels ({fault}); timm built it for "
+            f"{known.input_size[-1]}: set image_size to that"
+        ) from fault
+    return model.train()
+
+
+def _built(name: str, download: bool, options: dict[str, Any]) -> nn.Module:
+    try:
         return timm.create_model(name, pretrained=download, **options)
+    except AssertionError as fault:
+        raise ConfigError(f"backbone {name!r} gives nothing before its pooling ({fault}); take another") from fault
 
 
 def load_offline_weights(model: nn.Module, name: str) -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from facings.errors import ConfigError
 from facings.models.backbones import Pretrained, as_map, create_backbone
+from facings.models.pooling import make_pooling
 
 
 class Parts(NamedTuple):
@@ -34,7 +35,7 @@ class Embedder(nn.Module):
     centre of all products. The loss sees it too; the paper's, before it, is `task.module.loss_at=before`.
 
     `image_size`: side in pixels of the square input at evaluation and in the exported graph.
-    `pooling`: a module, or what makes one out of the number of channels (`_partial_` in YAML).
+    `pooling`: gem, average or attention, a module, or what makes one out of the number of channels (`_partial_` in YAML).
     `categories`, `attributes`: what makes the optional heads out of the length of the vector that they look at: category
     heads look where an identity loss does, after the neck; attribute heads at the pooled features, because what does not
     tell products apart (a bag) has no place in the embedding. Neither is in `forward`, so that neither is exported;
@@ -47,7 +48,7 @@ class Embedder(nn.Module):
         self,
         backbone: str,
         *,
-        pooling: nn.Module | Callable[[int], nn.Module],
+        pooling: str | nn.Module | Callable[[int], nn.Module],
         image_size: int,
         dimension: int = 256,
         pretrained: Pretrained = "none",
@@ -66,7 +67,7 @@ class Embedder(nn.Module):
             backbone, pretrained=pretrained, drop_path_rate=drop_path_rate, image_size=image_size
         )
         self.channels = channels_of(self.backbone)
-        self.pooling = pooling if isinstance(pooling, nn.Module) else pooling(self.channels)
+        self.pooling = make_pooling(pooling, self.channels)
         self.dropout = nn.Dropout(dropout)
         self.projection = nn.Linear(self.channels, dimension, bias=False)
         self.neck = nn.BatchNorm1d(dimension)

@@ -3,10 +3,32 @@
 Knows nothing of what the vector is for.
 """
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from facings.errors import ConfigError
+
+HEADS = 8
+
+
+def make_pooling(pooling: str | nn.Module | Callable[[int], nn.Module], channels: int) -> nn.Module:
+    """A pooling for maps of `channels`: itself, made out of their number, or by name with settings that suit most: "gem",
+    "average", "attention" (`HEADS` heads, or as many of them as share out the channels evenly).
+
+    Raises ConfigError for another name.
+    """
+    if isinstance(pooling, nn.Module):
+        return pooling
+    if not isinstance(pooling, str):
+        return pooling(channels)
+    if pooling == "attention":
+        return AttentionPooling(channels, heads=math.gcd(HEADS, channels))
+    if pooling not in ("gem", "average"):
+        raise ConfigError(f"model.pooling={pooling}: expected gem, average or attention")
+    return GeM() if pooling == "gem" else AveragePooling()
 
 
 class GeM(nn.Module):
@@ -47,7 +69,7 @@ class AttentionPooling(nn.Module):
     `channels`: C of the map. Raises ConfigError where it cannot be shared out evenly among the heads.
     """
 
-    def __init__(self, channels: int, *, heads: int = 8) -> None:
+    def __init__(self, channels: int, *, heads: int = HEADS) -> None:
         super().__init__()
         if heads < 1 or channels % heads:
             raise ConfigError(f"pooling.heads={heads}: expected a divisor of the backbone's {channels} channels")
