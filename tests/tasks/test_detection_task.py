@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from facings.commands.composition import compose_verb
 from facings.commands.evaluate import run as evaluate
 from facings.commands.train import run as train
+from facings.data.coco import read_coco
 from facings.errors import CheckpointError, ConfigError
 from facings.models.detectors.dense import DenseDetector
 from facings.tasks.checkpoint import load_fitting_weights, load_model
-from facings.tasks.detection import DetectionTask, rescaled, targets_of
+from facings.tasks.detection import DetectionTask, check_truth, detection_figures, rescaled, targets_of
 from tests.conftest import TINY_DETECTOR, TinyShop
+from tests.tasks.conftest import squares_config, training, write_squares
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,59 @@ def test_a_model_s_own_losses_are_used() -> None:
     task = DetectionTask(Own(), nn.Identity(), learning_rate=0.1, **settings)
     batch = {"boxes": [torch.zeros(0, 4)] * 2, "labels": [torch.zeros(0, dtype=torch.long)] * 2}
     assert float(task._losses(torch.zeros(2, 3, 32, 32), targets_of(batch))["loss"]) == 2
+
+
+class Knowing(nn.Module):
+    """Finds the objects of the first of the squares, and nothing else."""
+
+    num_anchors = 100
+
+    def __init__(self, boxes: Tensor, labels: Tensor) -> None:
+        super().__init__()
+        self.boxes, self.labels = boxes, labels
+
+    def predict(self, pixels: Tensor, **settings: Any) -> dict[str, Tensor]:
+        scores = torch.full((len(pixels), len(self.labels)), 0.9)
+        return {"boxes": self.boxes[None], "labels": self.labels[None], "scores": scores}
+
+
+@pytest.mark.parametrize("limit", [1, 0.2])
+def test_pictures_that_were_not_looked_at_are_not_missed(tmp_path: Path, limit: float) -> None:
+    cfg = squares_config(write_squares(tmp_path / "squares"), tmp_path, f"trainer.limit_val_batches={limit}")
+    built = training(cfg)
+    first = built.data.val_table.images[0]
+    built.task.model = Knowing(torch.from_numpy(first.boxes), torch.from_numpy(first.labels))
+    built.data.eval_batch_size = 1
+    built.trainer.validate(built.task, datamodule=built.data, verbose=False)
+    assert built.task.results["ap50"] == built.task.results["recall50"] == 1.0
+
+
+def test_recall_of_a_crowded_frame_is_not_cut_short() -> None:
+    boxes = [[20 * (n % 30), 20 * (n // 30), 18, 18] for n in range(600)]
+    known = [{"image_id": 1, "category_id": 1, "bbox": box, "attributes": {"bagged": True}} for box in boxes]
+    truth = {"images": [{"id": 1}], "categories": [{"id": 1, "name": "can"}]}
+    truth["annotations"] = [entry | {"id": n, "area": 324, "iscrowd": 0} for n, entry in enumerate(known, 1)]  # type: ignore[operator]
+    found = [entry | {"score": 1 - n / 1000, "attributes": {"bagged": float(n < 300)}} for n, entry in enumerate(known)]
+    figures = detection_figures(truth, found)
+    assert (figures["recall50"], figures["attribute_bagged"]) == (1.0, 0.5)
+
+
+def test_what_no_object_teaches_is_told_before_training(tmp_path: Path) -> None:
+    squares = write_squares(tmp_path / "squares")
+    path = squares / "instances.json"
+    model = DenseDetector(
+        "mobilenetv4_conv_small_050", num_classes=2, image_size=64, channels=16, prototypes=4, attributes=["baged"]
+    )
+    content = json.loads(path.read_text())
+    content["annotations"][0]["attributes"] = {"bagged": True}
+    path.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=r"attributes=\['baged'\]: .*it tells of \['bagged'\]"):
+        check_truth(model, read_coco(path, squares / "images"))
+    for entry in content["annotations"]:
+        del entry["segmentation"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"model.prototypes: .*instances.json holds no outlines"):
+        check_truth(model, read_coco(path, squares / "images"))
 
 
 def test_bad_settings_are_named(tiny_data: Path, tmp_path: Path) -> None:
