@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
-from facings.data.coco import read_coco
+from facings.analysis.comparison import pair_pictures
+from facings.data.coco import Crowd, read_coco
 from facings.data.detection import DetectionDataset, collate
 from facings.data.detection_datamodule import CocoDetectionDataModule
 from facings.data.samplers import Draw
 from facings.data.transforms.detection import training_transform
 from facings.errors import ConfigError, DataError
+from facings.metrics.detection import coco_metrics
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -66,8 +70,56 @@ def test_boxes_are_clipped_and_faults_listed(tmp_path: Path) -> None:
     image = table.images[0]
     np.testing.assert_array_equal(image.boxes, [[5, 5, 15, 15], [50, 30, 60, 40]])
     assert image.labels.tolist() == [0, 1] and image.product_ids == ("a", None)
-    assert len(table.faults) == 5
+    assert len(table.faults) == 5 and image.crowds == (Crowd((5.0, 5.0, 9.0, 9.0), 0, None),)
     assert read_coco(table.source, tmp_path, class_agnostic=True).labels == ("product",)
+
+
+@pytest.mark.parametrize("outlined", [False, True])
+def test_figures_with_crowd_regions_are_pycocotools(tmp_path: Path, outlined: bool) -> None:
+    """Of the table's truth as of the file itself: what is found in a crowd region is neither right nor wrong."""
+    boxes: list[dict[str, Any]] = [
+        {"bbox": [5, 5, 10, 10], "area": 100},
+        {"bbox": [20, 2, 30, 30], "area": 900, "iscrowd": 1},
+        {"bbox": [30, 20, 10, 15], "area": 150},
+    ]
+    if outlined:
+        for entry in boxes:
+            x, y, w, h = entry["bbox"]
+            entry["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+    path = write(tmp_path, boxes)
+    table = read_coco(path, tmp_path)
+    places = [([5, 5, 10, 9], 0.7), ([22, 4, 8, 8], 0.9), ([31, 20, 10, 15], 0.6), ([50, 30, 8, 8], 0.8)]
+    found = [{"image_id": 7, "category_id": 3, "bbox": box, "score": score} for box, score in places]
+    truth = COCO()
+    truth.dataset = json.loads(path.read_text())
+    truth.createIndex()
+    oracle = COCOeval(truth, truth.loadRes([dict(entry) for entry in found]), "bbox")
+    oracle.params.maxDets = [1, 10, 300]
+    oracle.evaluate()
+    oracle.accumulate()
+    precision = oracle.eval["precision"][:, :, 0, 0, -1]
+    own = [entry | {"category_id": 1} for entry in found]
+    assert coco_metrics(table.ground_truth(), own)["ap"] == pytest.approx(precision.mean(), abs=1e-9)
+    assert 0.3 < precision.mean() < 0.9
+    (pair,) = pair_pictures(table.ground_truth(), own)
+    assert len(pair.truth) == 2 and pair.found.scores.tolist() == pytest.approx([0.8, 0.7, 0.6])
+
+
+def test_a_file_of_crowd_regions_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no usable box in 1 annotations; annotation 1: a crowd region, not trained on"):
+        read_coco(write(tmp_path, [{"bbox": [5, 5, 10, 10], "iscrowd": 1}]), tmp_path)
+
+
+def test_a_no_in_words_is_no_yes(tmp_path: Path) -> None:
+    told = (
+        {"bagged": "no", "track": 7},
+        {"bagged": " True ", "track": 9},
+        {"bagged": 0.0},
+        {"bagged": None, "big": ""},
+    )
+    table = read_coco(write(tmp_path, [{"bbox": [5, 5, 10, 10], "attributes": known} for known in told]), tmp_path)
+    assert table.images[0].attributes == ({"bagged": False}, {"bagged": True}, {"bagged": False}, {})
+    assert table.faults == ("attribute 'track': 2 values such as 7 are neither yes nor no, not used",)
 
 
 def test_camera_and_time_of_a_picture(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facings.boxes import iou, xywh_to_xyxy
 from facings.masks import CropMask, from_rle, mask_iou
-from facings.metrics.matching import IouType
+from facings.metrics.matching import IouType, box_overlap
 from facings.metrics.rle import compressed
 
 # What is laid over each other, and what the metrics call it.
@@ -17,6 +17,8 @@ Kind = Literal["boxes", "masks"]
 KINDS: Mapping[Kind, IouType] = {"boxes": "bbox", "masks": "segm"}
 # Of each picture and category: a lower limit would call objects of crowded shelves missed that were found.
 MAX_DETECTIONS = 1000
+# Share of a detection in a crowd region, and its IoU with an object, from which it counts as that's.
+IN_CROWD = 0.5
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,19 @@ def pair_pictures(
 ) -> list[PicturePair]:
     """One pair a picture of the truth, in its order.
 
-    `ground_truth`: COCO dict without crowd regions; `predictions`: COCO results; the best `max_detections` of each
-    picture and category count.
+    `ground_truth`: COCO dict; `predictions`: COCO results; the best `max_detections` of each picture and category count.
+    Crowd regions are no objects, and what lies in one of its category by half or more, and on no object, is left out.
 
     Raises ValueError for a prediction of a picture or category that the truth does not list.
     """
     numbers = {int(category["id"]): number for number, category in enumerate(ground_truth["categories"])}
     images = {int(image["id"]): image for image in ground_truth["images"]}
     truth: dict[int, list[Mapping[str, Any]]] = {identifier: [] for identifier in images}
+    crowds: dict[int, list[Mapping[str, Any]]] = {identifier: [] for identifier in images}
     found: dict[int, list[Mapping[str, Any]]] = {identifier: [] for identifier in images}
     for annotation in ground_truth["annotations"]:
-        truth[int(annotation["image_id"])].append(annotation)
+        side = crowds if annotation.get("iscrowd") else truth
+        side[int(annotation["image_id"])].append(annotation)
     for prediction in predictions:
         if int(prediction["image_id"]) not in images:
             raise ValueError(f"predictions of image_id {prediction['image_id']}, which the truth does not list")
@@ -97,7 +101,11 @@ def pair_pictures(
             identifier,
             str(image.get("file_name", identifier)),
             _objects(image, truth[identifier], numbers),
-            _objects(image, _best(found[identifier], max_detections), numbers),
+            _objects(
+                image,
+                _apart(_best(found[identifier], max_detections), truth[identifier], crowds[identifier]),
+                numbers,
+            ),
         )
         for identifier, image in images.items()
     ]
@@ -119,6 +127,22 @@ def _best(records: Sequence[Mapping[str, Any]], limit: int) -> list[Mapping[str,
         if counts[category] <= limit:
             kept.append(record)
     return kept
+
+
+def _apart(
+    found: list[Mapping[str, Any]], truth: Sequence[Mapping[str, Any]], crowds: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Those that do not lie in a crowd region of their category, or lie on an object of it."""
+    if not crowds or not found:
+        return found
+    boxes, regions, objects = (
+        np.array([record["bbox"] for record in records], np.float64).reshape(-1, 4)
+        for records in (found, crowds, truth)
+    )
+    own, there, here = (np.array([r["category_id"] for r in records], np.int64) for records in (found, crowds, truth))
+    inside = (box_overlap(boxes, regions, np.ones(len(regions), bool)) >= IN_CROWD) & (own[:, None] == there[None])
+    right = (box_overlap(boxes, objects) >= IN_CROWD) & (own[:, None] == here[None])
+    return [record for record, out in zip(found, inside.any(axis=1) & ~right.any(axis=1), strict=True) if not out]
 
 
 def _objects(image: Mapping[str, Any], records: Sequence[Mapping[str, Any]], numbers: Mapping[int, int]) -> Objects:

@@ -16,8 +16,19 @@ from facings.errors import DataError
 from facings.files import is_file, sha256
 from facings.strict_json import shown
 
+# What an attribute may say, beside true and false.
+ANSWERS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 # No id, side or coordinate is larger: some sets have ids of twelve digits or more.
 MOST = 2**53
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """A region of many objects that nobody told apart (COCO's `iscrowd`): `box` xyxy pixels, `label`, its outline or None."""
+
+    box: tuple[float, ...]
+    label: int
+    segmentation: Segmentation | None
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,7 @@ class CocoImage:
 
     `segmentations`: an outline (COCO polygons or RLE) for each object, None where it has none. `attributes`: what is known
     of each object's yes-or-no properties. `camera_id`, `captured_at`: of the picture, None where the file does not tell.
+    `crowds`: regions that are no objects; what is found there is neither right nor wrong.
     """
 
     image_id: int
@@ -39,11 +51,13 @@ class CocoImage:
     attributes: tuple[Mapping[str, bool], ...] = ()
     camera_id: str | None = None
     captured_at: datetime | None = None
+    crowds: tuple[Crowd, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Object:
-    """A usable annotation: `box` xyxy pixels; `camera_id`: of its picture, where the annotation tells."""
+    """A usable annotation: `box` xyxy pixels; `camera_id`: of its picture, where the annotation tells; `crowd`: whether it is of
+    many objects."""
 
     box: list[float]
     label: int
@@ -51,6 +65,7 @@ class _Object:
     segmentation: Segmentation | None
     attributes: Mapping[str, bool]
     camera_id: str | None
+    crowd: bool
 
 
 @dataclass(frozen=True)
@@ -87,27 +102,29 @@ class CocoTable:
         """The objects as a COCO dict with contiguous ids, category ids = label number + 1, for the evaluator.
 
         In a table with outlines every object has a `segmentation` (RLE; its box where it has no outline), and `area` is
-        that of its mask, as COCO's size classes want it; else `area` is the box's.
+        that of its mask, as COCO's size classes want it; else `area` is the box's. Crowd regions follow the picture's objects.
         """
         outlined = self.outlined
         annotations: list[dict[str, Any]] = []
         for image in self.images:
-            for number, (box, label) in enumerate(zip(image.boxes.tolist(), image.labels.tolist(), strict=True)):
-                width, height = box[2] - box[0], box[3] - box[1]
+            segmentations = image.segmentations or (None,) * len(image.labels)
+            records = [*zip(image.boxes.tolist(), image.labels.tolist(), segmentations, strict=True)]
+            records += [(list(crowd.box), crowd.label, crowd.segmentation) for crowd in image.crowds]
+            for number, (box, label, segmentation) in enumerate(records):
+                x1, y1, x2, y2 = box
                 entry = {
                     "id": len(annotations) + 1,
                     "image_id": image.image_id,
                     "category_id": label + 1,
-                    "bbox": [box[0], box[1], width, height],
-                    "area": width * height,
-                    "iscrowd": 0,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": int(number >= len(image.labels)),
                 }
                 if outlined:
-                    x1, y1, x2, y2 = box
-                    segmentation = image.segmentations[number] or [[x1, y1, x2, y1, x2, y2, x1, y2]]
-                    entry["segmentation"] = to_rle(segmentation, image.height, image.width)
+                    shape = segmentation or [[x1, y1, x2, y1, x2, y2, x1, y2]]
+                    entry["segmentation"] = to_rle(shape, image.height, image.width)
                     entry["area"] = mask_area(entry["segmentation"], image.height, image.width)
-                if image.attributes and image.attributes[number]:
+                if number < len(image.attributes) and image.attributes[number]:
                     entry["attributes"] = dict(image.attributes[number])
                 annotations.append(entry)
         images = [
@@ -123,8 +140,9 @@ def read_coco(
     """Read COCO instances; with `class_agnostic` every object is a `product`.
 
     Boxes that leave the picture are clipped; those without area (under one pixel wide or high after clipping), outside
-    the picture, of an unknown picture, or marked `iscrowd` are left out; an outline that cannot be read is left out of its
-    object, a time that cannot be read of its picture. Each such case is a line of `faults`.
+    the picture, or of an unknown picture are left out; those marked `iscrowd` are `crowds`; an outline that cannot be read is
+    left out of its object, a time that cannot be read of its picture. Each such case is a line of `faults`. An attribute's value
+    is true or false, 1 or 0, or one of these, yes and no in words; what others there are is a line for each name.
 
     Raises DataError for a missing or malformed file, a split without pictures or without a usable box, a category id
     that the file does not define, and pictures that are missing from the folder.
@@ -142,10 +160,11 @@ def read_coco(
         found = _object(annotation, records, number_of, source, faults)
         if found is not None:
             objects[int(annotation["image_id"])].append(found)
-    if not any(objects.values()):
+    if not any(not found.crowd for own in objects.values() for found in own):
         raise DataError(
             f"{source}: no usable box in {len(content['annotations'])} annotations; {'; '.join(faults[:3])}"
         )
+    faults += _unanswered(content["annotations"])
     read = tuple(_image(records[i], folder, objects[i], faults) for i in sorted(records))
     if check_files:
         missing = [image.path for image in read if not is_file(image.path)]
@@ -225,9 +244,6 @@ def _object(
     if record is None:
         faults.append(f"{name}: image_id {annotation.get('image_id')!r} is not in the file")
         return None
-    if annotation.get("iscrowd"):
-        faults.append(f"{name}: a crowd region, left out")
-        return None
     if not _four_numbers(box):
         faults.append(f"{name}: bbox is {box!r}; expected four numbers")
         return None
@@ -238,26 +254,56 @@ def _object(
     if clipped[2] - clipped[0] < 1 or clipped[3] - clipped[1] < 1:
         faults.append(f"{name}: box {box} has no area inside its picture of {limits[0]:g} x {limits[1]:g}, left out")
         return None
-    if max(abs(a - b) for a, b in zip(clipped, corners, strict=True)) > 1:
+    if annotation.get("iscrowd"):
+        faults.append(f"{name}: a crowd region, not trained on; what is found there is neither right nor wrong")
+    elif max(abs(a - b) for a, b in zip(clipped, corners, strict=True)) > 1:
         faults.append(f"{name}: box {box} leaves its picture of {limits[0]:g} x {limits[1]:g}, clipped")
     product = annotation.get("product_id")
     segmentation, fault = checked(annotation.get("segmentation"), int(record["height"]), int(record["width"]))
     if fault:
         faults.append(f"{name}: {fault}, {'the rest is used' if segmentation else 'used without an outline'}")
-    known = annotation.get("attributes")
     return _Object(
         box=clipped,
         label=number_of[int(annotation["category_id"])],
         product_id=None if product is None else str(product),
         segmentation=segmentation,
-        attributes={str(k): bool(v) for k, v in known.items() if v is not None} if isinstance(known, dict) else {},
+        attributes={name: said for name, value in _told(annotation) if (said := _answer(value)) is not None},
         camera_id=_text(annotation.get("camera_id")),
+        crowd=bool(annotation.get("iscrowd")),
     )
+
+
+def _told(annotation: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Names and values of the attributes that are not left open."""
+    known = annotation.get("attributes")
+    return [(str(k), v) for k, v in known.items() if v not in (None, "")] if isinstance(known, dict) else []
+
+
+def _answer(value: Any) -> bool | None:
+    """Yes or no, None for what is neither: the text "no" is not a yes."""
+    if isinstance(value, str):
+        return ANSWERS.get(value.strip().casefold())
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def _unanswered(annotations: list[dict[str, Any]]) -> list[str]:
+    """A line for each attribute with values that are neither yes nor no."""
+    strange: dict[str, list[Any]] = {}
+    for annotation in annotations:
+        for name, value in _told(annotation):
+            if _answer(value) is None:
+                strange.setdefault(name, []).append(value)
+    return [
+        f"attribute {name!r}: {len(values)} values such as {shown(values[0])} are neither yes nor no, not used"
+        for name, values in strange.items()
+    ]
 
 
 def _image(record: dict[str, Any], folder: Path, objects: list[_Object], faults: list[str]) -> CocoImage:
     # Some tools can only write down the camera beside each object.
     told = {found.camera_id for found in objects} - {None}
+    crowds = tuple(Crowd(tuple(found.box), found.label, found.segmentation) for found in objects if found.crowd)
+    objects = [found for found in objects if not found.crowd]
     return CocoImage(
         image_id=int(record["id"]),
         path=folder / str(record["file_name"]),
@@ -270,6 +316,7 @@ def _image(record: dict[str, Any], folder: Path, objects: list[_Object], faults:
         attributes=tuple(found.attributes for found in objects),
         camera_id=_text(record.get("camera_id")) or (told.pop() if len(told) == 1 else None),
         captured_at=_moment(record, faults),
+        crowds=crowds,
     )
 
 
