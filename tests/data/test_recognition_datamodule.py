@@ -71,6 +71,15 @@ def test_products_held_out_are_drawn_by_number_and_stay_in_gallery_and_queries(c
     assert draws[0] < set(trained_products(names, train_products=None, holdout={"count": 8, "draw": 0}))
 
 
+def test_queries_that_stand_in_the_gallery_are_known(colour_table: Path) -> None:
+    assert set(module(colour_table).own_views("test")) == {-1}
+    both = module(colour_table, gallery=[{"split": "val", "role": "gallery"}, {"split": "val", "role": "query"}])
+    gallery, own = both.gallery(both.test_gallery_limit), both.own_views("test")
+    assert [gallery[place] for place in own] == list(both.test_rows)
+    few = module(colour_table, gallery={"split": "val", "role": "query"}, gallery_limit=1).own_views("val")
+    assert (few >= 0).sum() == len(few[few >= 0]) == 4 < len(few)
+
+
 def test_named_products_alone_are_trained(colour_table: Path) -> None:
     data = module(colour_table, train_products=["red", "blue"])
     assert data.products == ["blue", "red", "green", "yellow"] and data.held_out == ["green", "yellow"]

@@ -67,6 +67,27 @@ def test_equals_the_definition(rng: np.random.Generator, monkeypatch: pytest.Mon
         assert found["map_at_r"] == pytest.approx(precision, abs=1e-6)
 
 
+def test_some_queries_stand_in_the_gallery(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another order than theirs; one has no other view of its product."""
+    monkeypatch.setattr(retrieval, "CHUNK", 7)
+    gallery, gallery_labels = clusters(rng, 40, 6, 1.2)
+    gallery_labels[11] = 9
+    others, other_labels = clusters(rng, 10, 6, 1.2)
+    own = np.concatenate([[11], rng.permutation(40)[:19], np.full(10, -1)])
+    queries = np.concatenate([gallery[own[:20]], others])
+    labels = np.concatenate([gallery_labels[own[:20]], other_labels])
+    found = retrieval_metrics(queries, labels, gallery, gallery_labels, ks=(1, 5), own=own)
+    recall, precision = by_loop(queries, labels, gallery, gallery_labels, 5, own=own)
+    assert found["r5"] == pytest.approx(recall) and found["map_at_r"] == pytest.approx(precision, abs=1e-6)
+    predicted = prototype_predictions(queries, gallery, gallery_labels, own=own)
+    for query, view, answer in zip(queries, own, predicted, strict=True):
+        kept = np.arange(40) != view
+        assert prototype_predictions(query[None], gallery[kept], gallery_labels[kept])[0] == answer
+    assert predicted[0] != 9
+    with pytest.raises(ValueError, match="give one of them"):
+        retrieval_metrics(gallery, gallery_labels, gallery, gallery_labels, exclude_self=True, own=own)
+
+
 def test_a_product_without_a_view_is_wrong() -> None:
     gallery = unit(np.eye(3))
     found = retrieval_metrics(gallery[:2], np.array([0, 99]), gallery, np.array([0, 1, 2]), ks=(1, 3))

@@ -1,5 +1,6 @@
 """The re-identification task with its options, trained for real on plain colours."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 from torch.nn import functional as F
 
+from facings.data.recognition_datamodule import RecognitionDataModule
+from facings.data.tables import read_recognition_table
+from facings.data.transforms.shelf_crops import training_transform
 from facings.errors import ConfigError
 from facings.losses.hierarchy import HierarchicalLoss
+from facings.metrics.retrieval import retrieval_metrics
 from facings.models.embedder_heads import AttributeHeads, CategoryHeads
 from facings.tasks.callbacks import Freeze
 from facings.tasks.crop_views import Averaged
@@ -101,6 +106,33 @@ def test_before_the_neck_the_loss_sees_the_projection(tmp_path: Path) -> None:
     plain = colour_task(colour_embedder(), loss_at="before")
     with pytest.raises(ConfigError, match=r"loss_at=before: then nothing looks after the neck"):
         fit(plain, tmp_path)
+
+
+def test_queries_that_are_the_gallery_do_not_find_themselves(colour_table: Path, tmp_path: Path) -> None:
+    """Leave-one-out: of the rows of one role, each asks all others. Of one product there is no other."""
+    table = read_recognition_table(colour_table)
+    reds = [row for row in table.rows if (row.product_id, row.role) == ("red", "query")]
+    table = replace(table, rows=tuple(row for row in table.rows if row not in reds[1:]))
+    rows = {"split": "val", "role": "query"}
+    source = {
+        "table": table, "train": {"split": "train", "role": "train"},
+        "gallery": rows, "val": rows, "test": rows,
+    }  # fmt: skip
+    data = RecognitionDataModule(
+        **source, transform=training_transform(size=SIDE), image_size=SIDE, mean=[0.5] * 3, std=[0.5] * 3,
+        products_per_batch=2, views_per_product=2, seed=0, eval_batch_size=3,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    task = colour_task(colour_embedder(), paths=[("colour", name) for name in data.products])
+    colour_trainer(tmp_path).test(task, datamodule=data, verbose=False)
+    with torch.no_grad():
+        task.eval()
+        vectors = torch.cat([task(batch["crops"]) for batch in data.loader(data.test_rows)]).numpy()
+    labels = np.array([data.products.index(row.product_id) for row in data.test_rows])
+    expected = retrieval_metrics(vectors, labels, vectors, labels, exclude_self=True)
+    assert {name: task.results[name] for name in expected} == pytest.approx(expected) and expected["r1"] <= 0.9
+    assert task.report is not None and task.report["figures"]["r1"] == pytest.approx(expected["r1"])
+    assert "likeliest_top1" not in task.results
 
 
 @pytest.mark.parametrize("mode", ["flip", "multicrop"])

@@ -164,6 +164,15 @@ class RecognitionDataModule(pl.LightningDataModule):
         held = limit_views([r for r in self.gallery_rows if r.product_id in strangers], fewest, self.gallery_draw)
         return [row for row in rows if row.product_id not in strangers] + held
 
+    def own_views(self, stage: str) -> NDArray[np.int64]:
+        """(Q,) the place in the gallery of `stage` (val or test) of each query that stands there itself, -1 of the others: where
+        gallery and queries are the same rows, evaluation is leave-one-out."""
+        limit, asked = (
+            (self.gallery_limit, self.val_rows) if stage == "val" else (self.test_gallery_limit, self.test_rows)
+        )
+        place = {id(row): number for number, row in enumerate(self.gallery(limit))}
+        return np.array([place.get(id(row), -1) for row in asked], np.int64)
+
     def _dataset(
         self, rows: Sequence[RecognitionRow], margin: float, transform: A.Compose | None
     ) -> RecognitionDataset:

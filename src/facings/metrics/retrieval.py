@@ -23,6 +23,7 @@ def retrieval_metrics(
     *,
     ks: Sequence[int] = (1, 5),
     exclude_self: bool = False,
+    own: Labels | None = None,
 ) -> dict[str, float]:
     """R@k for each of `ks` (as `r1`, `r5`) and mAP@R (`map_at_r`), all 0–1.
 
@@ -31,7 +32,8 @@ def retrieval_metrics(
     ECCV 2020): with R the number of views of the query's product, the mean over i = 1 … R of precision at i where the
     i-th view is right, 0 where it is wrong. A query without a view in the gallery counts as wrong.
 
-    `exclude_self`: the gallery is the queries themselves, and query i never finds view i.
+    `exclude_self`: the gallery is the queries themselves, and query i never finds view i. `own`: (Q,) the view that is the query
+    itself, -1 for none, where only some are in the gallery or their order is another.
 
     By hand: query a; views by similarity a, b, a (R = 2): R@1 = 1, mAP@R = (1/1 + 0) / 2 = 0.5.
 
@@ -45,24 +47,28 @@ def retrieval_metrics(
     >>> retrieval_metrics(g, np.array([0, 1, 0]), g, np.array([0, 1, 0]), ks=(1, 2), exclude_self=True)
     {'r1': 0.0, 'r2': 0.6666666666666666, 'map_at_r': 0.0}
 
-    Raises ValueError when there is no query or no view, or `exclude_self` is asked of a gallery of another length.
+    Raises ValueError when there is no query or no view, `exclude_self` is asked of a gallery of another length, or with `own`.
     """
     _check(queries, query_labels, gallery, gallery_labels)
     if exclude_self and len(queries) != len(gallery):
         raise ValueError(f"exclude_self wants the queries as gallery; got {len(queries)} queries, {len(gallery)} views")
+    if exclude_self and own is not None:
+        raise ValueError("exclude_self and own both say which view a query is; give one of them")
+    if exclude_self:
+        own = np.arange(len(queries), dtype=np.int64)
+    hidden = np.full(len(queries), -1, np.int64) if own is None else own
     views = {
         int(label): int(count) for label, count in zip(*np.unique(gallery_labels, return_counts=True), strict=True)
     }
-    relevant = np.array([views.get(int(label), 0) for label in query_labels]) - int(exclude_self)
-    depth = min(len(gallery) - int(exclude_self), max(*ks, int(relevant.max()), 1))
+    relevant = np.array([views.get(int(label), 0) for label in query_labels]) - (hidden >= 0)
+    depth = min(len(gallery) - int((hidden >= 0).any()), max(*ks, int(relevant.max()), 1))
     if depth == 0:
         return dict.fromkeys([*(f"r{k}" for k in ks), "map_at_r"], 0.0)
     hits = {k: 0 for k in ks}
     precision_sum = 0.0
     for start in range(0, len(queries), CHUNK):
         part = slice(start, start + CHUNK)
-        own = np.arange(len(queries))[part] if exclude_self else None
-        right = _ranked(queries[part], gallery, gallery_labels, depth, own) == query_labels[part, None]
+        right = _ranked(queries[part], gallery, gallery_labels, depth, hidden[part]) == query_labels[part, None]
         for k in ks:
             hits[k] += int(right[:, :k].any(axis=1).sum())
         ranks = np.arange(1, depth + 1)
@@ -87,7 +93,9 @@ def nearest_labels(queries: Vectors, gallery: Vectors, gallery_labels: Labels) -
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
-def prototype_predictions(queries: Vectors, gallery: Vectors, gallery_labels: Labels) -> Labels:
+def prototype_predictions(
+    queries: Vectors, gallery: Vectors, gallery_labels: Labels, *, own: Labels | None = None
+) -> Labels:
     """(Q,) label of the product whose mean view (renormalised) is most similar to each query.
 
     Snell, Swersky, Zemel: "Prototypical Networks", NeurIPS 2017, with the cosine for the distance.
@@ -101,14 +109,42 @@ def prototype_predictions(queries: Vectors, gallery: Vectors, gallery_labels: La
     >>> nearest_labels(at(80), at(0, 90, 100), np.array([4, 4, 7])).tolist()
     [4]
 
+    `own`: (Q,) the view that is the query itself, -1 for none: its product's mean is then that of the product's other views.
+    Without itself the view of product 4 at 90 degrees is nearer to 7's (10 degrees) than to the other of 4 (90):
+
+    >>> prototype_predictions(at(90), at(0, 90, 100), np.array([4, 4, 7]), own=np.array([1])).tolist()
+    [7]
+
     Raises ValueError when there is no view.
     """
     if len(gallery) == 0:
         raise ValueError("prototypes need views; the gallery is empty")
     labels = np.unique(gallery_labels)
+    if own is not None and (own >= 0).any():
+        return labels[_other_means(queries, gallery, np.searchsorted(labels, gallery_labels), own).argmax(axis=1)]
     means = np.stack([gallery[gallery_labels == label].mean(axis=0) for label in labels])
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
     return nearest_labels(queries, means.astype(np.float32), labels)
+
+
+def _other_means(queries: Vectors, gallery: Vectors, place: Labels, own: Labels) -> Vectors:
+    """(Q, P) similarity to each product's mean, of the query's own product without the query's own view; -inf where it is all.
+
+    `place` (G,): each view's product, 0 … P-1.
+    """
+    counts = np.bincount(place)
+    sums = np.zeros((len(counts), gallery.shape[1]))
+    np.add.at(sums, place, gallery)
+    found = queries @ _unit(sums).T
+    asked = np.flatnonzero(own >= 0)
+    products, views = place[own[asked]], gallery[own[asked]]
+    rest = (queries[asked] * _unit(sums[products] - views)).sum(axis=1)
+    found[asked, products] = np.where(counts[products] > 1, rest, -np.inf)
+    return found
+
+
+def _unit(vectors: NDArray[np.float64]) -> Vectors:
+    return (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 def _ranked(
@@ -116,9 +152,10 @@ def _ranked(
 ) -> Labels:
     """(q, depth) labels of the most similar views, best first; ties go to the earlier view.
 
-    `own`: (q,) the view that each query may not find.
+    `own`: (q,) the view that each query may not find, -1 for none.
     """
-    left_out = None if own is None else (np.arange(len(own), dtype=np.int64), own)
+    hidden = np.flatnonzero(own >= 0) if own is not None else np.zeros(0, np.int64)
+    left_out = (hidden, own[hidden]) if own is not None and len(hidden) else None
     ranked: Labels = gallery_labels[top_k(queries, gallery, depth, left_out=left_out).indices]
     return ranked
 

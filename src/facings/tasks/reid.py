@@ -237,13 +237,15 @@ class ReidTask(pl.LightningModule):
 
     def _evaluate(self, stage: str) -> None:
         """Retrieval figures of the collected embeddings: R@1 by the nearest view, top-1 by the nearest product mean, in a test
-        also by the likeliest product (`facings.metrics.two_covariance`)."""
+        also by the likeliest product (`facings.metrics.two_covariance`). A query that stands in the gallery does not find
+        itself; the likeliest product is then left out, as its covariances know the query."""
         gallery, queries = (joined(records) for records in self._collected)
         self._collected = [[], []]
         truth = queries["labels"]
         vectors = queries["embeddings"], gallery["embeddings"]
-        results = retrieval_metrics(vectors[0], truth, vectors[1], gallery["labels"])
-        predicted = prototype_predictions(*vectors, gallery["labels"])
+        own = self._own_views(stage, gallery, queries)
+        results = retrieval_metrics(vectors[0], truth, vectors[1], gallery["labels"], own=own)
+        predicted = prototype_predictions(*vectors, gallery["labels"], own=own)
         self.correct = predicted == truth
         self.coarse_correct = self.coarse[predicted] == self.coarse[truth]
         results["fine_top1"] = float(self.correct.mean())
@@ -256,13 +258,28 @@ class ReidTask(pl.LightningModule):
             model: Any = self.model
             results |= attribute_figures(queries["probabilities"], queries["attributes"], model.attributes.names)
         if stage == "test":
-            self.report = retrieval_report(vectors[0], truth, vectors[1], gallery["labels"], paths=self.paths)
+            self.report = retrieval_report(vectors[0], truth, vectors[1], gallery["labels"], paths=self.paths, own=own)
             results |= _headlines(self.report)
-            likeliest = likeliest_predictions(*vectors, gallery["labels"])
+            likeliest = likeliest_predictions(*vectors, gallery["labels"]) if own is None else None
             if likeliest is not None:
                 results["likeliest_top1"] = float((likeliest == truth).mean())
         self.results = results
         self.log_dict({f"{stage}/{name}": value for name, value in results.items()}, prog_bar=True)
+
+    def _own_views(
+        self, stage: str, gallery: Mapping[str, NDArray[Any]], queries: Mapping[str, NDArray[Any]]
+    ) -> NDArray[np.int64] | None:
+        """(Q,) each query's own place among the collected views, -1 where it is not there; None where none is."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if not hasattr(data, "own_views") or "index" not in gallery or "index" not in queries:
+            return None
+        place = np.full(
+            int(gallery["index"].max()) + 2, -1, np.int64
+        )  # the last for -1, and for views that were not looked at
+        place[gallery["index"]] = np.arange(len(gallery["index"]))
+        named = data.own_views(stage)[queries["index"]]
+        own: NDArray[np.int64] = place[np.where(named < len(place) - 1, named, -1)]
+        return own if (own >= 0).any() else None
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         modules = {"model": self.model, "loss": self.loss}
