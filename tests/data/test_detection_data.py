@@ -256,6 +256,25 @@ def test_a_split_may_join_several_tables(tmp_path: Path) -> None:
     assert len(data.faults()) == 1
 
 
+def test_frames_are_kept_while_they_fit(tmp_path: Path) -> None:
+    frames = [{"id": n, "file_name": f"{n}.png", "width": 60, "height": 40} for n in range(1, 6)]
+    path = write(tmp_path, [{"bbox": [2, 2, 20, 20], "image_id": n} for n in range(1, 6)], {"images": frames})
+    for number in range(1, 6):
+        Image.fromarray(np.full((40, 60, 3), 40 * number, np.uint8)).save(tmp_path / f"{number}.png")
+    options: dict[str, Any] = {"image_size": 32, "mean": HALF, "std": HALF, "augmentation": training_transform(size=32)}
+    table = read_coco(path, tmp_path)
+    whole, part = (
+        DetectionDataset(table, cache_size=640, cache_bytes=room * 40 * 60 * 3, **options) for room in (5, 2)
+    )
+    assert whole.warm() == 0 and part.warm() == 3
+    for draw in (Draw(number, 3) for number in range(5)):
+        np.testing.assert_array_equal(whole[draw]["pixels"], part[draw]["pixels"])
+    assert len(part._cache) == 2
+    source = {"annotations": str(path), "images": str(tmp_path)}
+    with pytest.warns(UserWarning, match="4 of 5 training pictures find no room in memory"):
+        data_module(train=source, val=source, cache_bytes=40 * 60 * 3 + 9).train_dataloader()
+
+
 def test_tables_of_other_categories_do_not_join(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     first = {"annotations": str(write(tmp_path, [{"bbox": [2, 2, 20, 20]}])), "images": str(tmp_path)}

@@ -5,12 +5,14 @@ from typing import Any
 
 import albumentations as A
 import numpy as np
+import psutil
 import pytorch_lightning as pl
 from numpy.typing import NDArray
+from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 
 from facings.data.coco import CocoTable, read_coco
-from facings.data.detection import DetectionDataset, collate
+from facings.data.detection import CACHE_BYTES, DetectionDataset, collate
 from facings.data.joined_tables import joined
 from facings.data.samplers import ShareSampler, ShuffleSampler, process
 from facings.data.transforms.letterbox import letterbox, normalise
@@ -26,7 +28,8 @@ class CocoDetectionDataModule(pl.LightningDataModule):
 
     `samples_per_epoch`: frames an epoch, drawn in whole shuffled rounds; null is one round. Small sets want many rounds.
     `mosaic`, `mosaic_side`, `copy_paste`, `attributes`: see `DetectionDataset`. `tiles`: `size`, `overlap`, `whole` of
-    `facings.tiles.Tiling`, for pictures too large to be looked at at once.
+    `facings.tiles.Tiling`, for pictures too large to be looked at at once. `cache_bytes`: what the training's frames may take
+    of the memory, all processes together, and never more than half of what is free.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class CocoDetectionDataModule(pl.LightningDataModule):
         attributes: Sequence[str] = (),
         tiles: Mapping[str, Any] | None = None,
         cache_size: int = 1280,
+        cache_bytes: int = CACHE_BYTES,
         workers: int = 0,
     ) -> None:
         super().__init__()
@@ -66,7 +70,7 @@ class CocoDetectionDataModule(pl.LightningDataModule):
                 )
         self.augmentation, self.image_size, self.mean, self.std = augmentation, image_size, mean, std
         self.batch_size, self.eval_batch_size, self.seed, self.workers = batch_size, eval_batch_size, seed, workers
-        self.samples_per_epoch, self.cache_size = samples_per_epoch, cache_size
+        self.samples_per_epoch, self.cache_size, self.cache_bytes = samples_per_epoch, cache_size, cache_bytes
         self.mosaic, self.mosaic_side, self.copy_paste, self.attributes = mosaic, mosaic_side, copy_paste, attributes
         self.tiling = Tiling.of(**tiles) if tiles else None
         if copy_paste and not self.train_table.outlined:
@@ -110,7 +114,11 @@ class CocoDetectionDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         dataset = self._dataset(self.train_table, self.augmentation)
-        dataset.warm()
+        if left := dataset.warm():
+            rank_zero_warn(
+                f"{left} of {len(self.train_table.images)} training pictures find no room in memory and are decoded whenever they "
+                "are drawn: lower data.cache_size, add data.workers, or set +data.cache_bytes"
+            )
         count = self.samples_per_epoch or len(dataset)
         _, processes = process()
         if count < self.batch_size * processes:
@@ -159,4 +167,5 @@ class CocoDetectionDataModule(pl.LightningDataModule):
             attributes=self.attributes,
             tiling=self.tiling,
             cache_size=self.cache_size if training else 0,
+            cache_bytes=min(self.cache_bytes, psutil.virtual_memory().available // 2) // process()[1],
         )

@@ -31,6 +31,11 @@ class Frame:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def nbytes(self) -> int:
+        """What the frame takes in memory."""
+        return self.image.nbytes + (0 if self.identities is None else self.identities.nbytes)
+
     def keep(self, index: NDArray[np.int64], boxes: NDArray[np.float32] | None = None) -> "Frame":
         """The objects of `index` (K,), renumbered 0 … K-1, with new `boxes` if given."""
         identities = None
