@@ -27,11 +27,19 @@ def test_parts_fit_each_other(rng: np.random.Generator, monkeypatch: pytest.Monk
     assert levels[0]["r1"] >= figures["r1"]
     assert report["intervals"]["products"]["map"]["value"] == pytest.approx(figures["map"])
     assert report["intervals"]["macro"]["map"]["value"] == pytest.approx(figures["macro_map"])
+    told = report["intervals"]
+    assert [of["r1"]["value"] for of in told["levels"]] == pytest.approx([level["r1"] for level in levels])
+    assert told["hierarchy"]["mistake_height"]["value"] == pytest.approx(hierarchy["mistake_height"])
+    assert told["threshold_consistency"]["opis"]["value"] == pytest.approx(report["threshold_consistency"]["opis"])
+    spans = [*told["levels"], told["hierarchy"], told["threshold_consistency"], told["products"]]
+    assert all(of["low"] <= of["value"] <= of["high"] for span in spans for of in span.values())
+    assert told["levels"][0]["r1"]["low"] < told["levels"][0]["r1"]["high"]
     assert sum(of["queries"] for of in report["classes"].values()) == 30
     assert 0 <= report["threshold_consistency"]["opis"] <= report["threshold_consistency"]["opis_worst_0.1"]
     monkeypatch.setattr(room, "PAIRS", 10)
     large = retrieval_report(queries, labels, gallery, of_view, paths=PATHS, ks=(1, 5), repeats=50)
-    assert large["threshold_consistency"] is None
+    assert large["threshold_consistency"] is None and large["intervals"]["threshold_consistency"] == {}
+    assert [of["r5"] for of in large["intervals"]["levels"]] == [of["r5"] for of in told["levels"]]
     assert [level["r5"] for level in large["levels"]] == pytest.approx([level["r5"] for level in levels])
 
 

@@ -64,6 +64,26 @@ class CategoryTree:
         return np.where(one == two, 0, found)
 
 
+def mistake_heights(answers: Labels, truth: Labels, tree: CategoryTree) -> Labels:
+    """(N, K) LCA height of each answer with the truth (N,): 0 where it is right, the root's where there is none (-1).
+
+    `answers` (N, K) classes, best first, or (N,).
+
+    >>> tree = CategoryTree([("Apple", "Gala"), ("Apple", "Fuji"), ("Pear",)])
+    >>> mistake_heights(np.array([[0, 1], [2, -1]]), np.array([0, 0]), tree).tolist()
+    [[0, 1], [2, 2]]
+
+    Raises ValueError without an answer, for lengths that differ, or for a class that the tree has not.
+    """
+    answers = answers[:, None] if answers.ndim == 1 else answers
+    if len(answers) != len(truth) or answers.size == 0:
+        raise ValueError(
+            f"answers have the shape {answers.shape}, truth {truth.shape}; expected one row a truth, not empty"
+        )
+    heights = tree.lca_heights(np.where(answers < 0, truth[:, None], answers), truth[:, None])
+    return np.where(answers < 0, tree.height, heights)
+
+
 def hierarchical_errors(answers: Labels, truth: Labels, tree: CategoryTree) -> dict[str, float]:
     """`answers` (N, K) classes, best first, -1 for none, or (N,); `truth` (N,).
 
@@ -80,13 +100,7 @@ def hierarchical_errors(answers: Labels, truth: Labels, tree: CategoryTree) -> d
 
     Raises ValueError without an answer, for lengths that differ, or for a class that the tree has not.
     """
-    answers = answers[:, None] if answers.ndim == 1 else answers
-    if len(answers) != len(truth) or answers.size == 0:
-        raise ValueError(
-            f"answers have the shape {answers.shape}, truth {truth.shape}; expected one row a truth, not empty"
-        )
-    heights = tree.lca_heights(np.where(answers < 0, truth[:, None], answers), truth[:, None])
-    heights = np.where(answers < 0, tree.height, heights)
+    heights = mistake_heights(answers, truth, tree)
     first = heights[:, 0]
     wrong = first > 0
     figures = {
@@ -94,7 +108,7 @@ def hierarchical_errors(answers: Labels, truth: Labels, tree: CategoryTree) -> d
         "height": float(first.mean()),
         "mistakes": float(wrong.mean()),
     }
-    if answers.shape[1] > 1:
-        figures[f"height_at_{answers.shape[1]}"] = float(heights.mean())
+    if heights.shape[1] > 1:
+        figures[f"height_at_{heights.shape[1]}"] = float(heights.mean())
     at = np.bincount(first, minlength=tree.height + 1)[1:] / len(first)
     return figures | {f"mistakes_at_height_{height}": float(share) for height, share in enumerate(at, start=1)}

@@ -139,12 +139,25 @@ def level_figures(
     >>> [level["r1"] for level in level_figures(at(0), [("Fruit", "Apple")], at(10, 20), paths)]
     [1.0, 0.0]
     """
-    levels = level_labels([*query_paths, *gallery_paths])
+    figures = level_query_figures(queries, query_paths, gallery, gallery_paths, ks=ks, own=own)
+    return [summary(of, labels) for labels, of in figures]
+
+
+def level_query_figures(
+    queries: NDArray[Any],
+    query_paths: Sequence[Sequence[str]],
+    gallery: Gallery,
+    gallery_paths: Sequence[Sequence[str]],
+    *,
+    ks: Sequence[int] = (1, 5),
+    own: Indices | None = None,
+) -> list[tuple[Indices, dict[str, Values]]]:
+    """At each level from the coarsest the queries' labels (Q,) there, and their `query_figures`; see `level_figures`."""
     count = len(query_paths)
     found = []
-    for labels in levels:
+    for labels in level_labels([*query_paths, *gallery_paths]):
         ranks = relevant_ranks(queries, labels[:count], gallery, labels[count:], own=own)
-        found.append(summary(query_figures(ranks, ks=ks), labels[:count]))
+        found.append((labels[:count], query_figures(ranks, ks=ks)))
     return found
 
 
@@ -156,11 +169,18 @@ def level_recall(
     >>> level_recall(np.array([[0, 1]]), [("Fruit", "Apple")], [("Fruit", "Pear"), ("Fruit", "Apple")])
     [[1.0, 1.0], [0.0, 1.0]]
     """
+    return [hits.mean(axis=0).tolist() for hits in level_hits(nearest, query_paths, gallery_paths)]
+
+
+def level_hits(
+    nearest: Indices, query_paths: Sequence[Sequence[str]], gallery_paths: Sequence[Sequence[str]]
+) -> list[NDArray[np.bool_]]:
+    """(Q, K) at each level from the coarsest: whether a right view is among the first 1 … K; see `level_recall`."""
     count = len(query_paths)
     levels = []
     for labels in level_labels([*query_paths, *gallery_paths]):
         right = (labels[count:][nearest] == labels[:count, None]) & (nearest >= 0)
-        levels.append(np.logical_or.accumulate(right, axis=1).mean(axis=0).tolist())
+        levels.append(np.logical_or.accumulate(right, axis=1))
     return levels
 
 

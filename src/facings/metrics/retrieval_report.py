@@ -1,30 +1,32 @@
 """All there is to say of one retrieval, in one record for JSON. Knows nothing of pictures or models."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.metrics.hierarchy import CategoryTree, hierarchical_errors
+from facings.metrics.hierarchy import CategoryTree, hierarchical_errors, mistake_heights
 from facings.metrics.nearest import Indices, top_k
 from facings.metrics.rank_figures import (
     Missing,
     class_figures,
     cmc_curve,
-    level_figures,
-    level_recall,
+    level_hits,
+    level_labels,
+    level_query_figures,
     query_figures,
     summary,
 )
 from facings.metrics.ranking import Ranks, hidden_pairs, relevant_ranks
-from facings.metrics.retrieval_intervals import figure_intervals
-from facings.metrics.threshold_consistency import threshold_consistency
+from facings.metrics.retrieval_intervals import Values, figure_intervals
+from facings.metrics.threshold_consistency import ThresholdConsistency, threshold_consistency
 
 # Past this many pairs of query and view the levels have R@k alone, and the thresholds are not looked at.
 PAIRS = 50_000_000
 WORST = 0.1
+Intervals = dict[str, dict[str, float]]
 
 
 def retrieval_report(
@@ -45,6 +47,9 @@ def retrieval_report(
     """`figures` (micro and macro), `intervals` (95 %, whole products drawn), `cmc`, `classes` by label; with `paths` also
     `levels` (from the coarsest) and `hierarchy`; `threshold_consistency` where classes can be compared, else None.
 
+    `intervals` are of all of these: `products` and `macro` of the figures, `levels` (a list), `hierarchy`, and of
+    `threshold_consistency` that of OPIS, for which its classes are drawn.
+
     `paths`: of label 0, 1, …: category names from coarse to fine, the product itself last; a product without a view has a
     label and a path as well. `own`, `cameras`: see `relevant_ranks`; `missing`: see `query_figures`. `depth` of the curve.
 
@@ -61,29 +66,42 @@ def retrieval_report(
         raise ValueError(f"{len(paths)} paths, but labels up to {max(query_labels.max(), gallery_labels.max())}")
     ranks = relevant_ranks(queries, query_labels, gallery, gallery_labels, cameras=cameras, own=own)
     figures = query_figures(ranks, ks=ks, missing=missing)
-    intervals = {
-        "products": figure_intervals(figures, groups=query_labels, seed=seed, repeats=repeats),
-        "macro": figure_intervals(figures, groups=query_labels, macro=True, seed=seed, repeats=repeats),
-    }
+
+    def intervals(of: Mapping[str, Values], groups: Indices | None = query_labels, macro: bool = False) -> Intervals:
+        found = figure_intervals(of, groups=groups, macro=macro, seed=seed, repeats=repeats)
+        return {name: asdict(value) for name, value in found.items()}
+
+    consistency = _consistency(queries, query_labels, gallery, gallery_labels, ranks, own)
+    opis = {} if consistency is None else intervals({"opis": consistency.of_class}, groups=None)
     has_any = missing == "wrong" or bool((ranks.relevant > 0).any())
     report: dict[str, Any] = {
         "queries": len(queries),
         "views": len(gallery),
         "without_view": int((ranks.relevant == 0).sum()),
         "figures": summary(figures, query_labels),
-        "intervals": {kind: {name: asdict(value) for name, value in of.items()} for kind, of in intervals.items()},
+        "intervals": {
+            "products": intervals(figures),
+            "macro": intervals(figures, macro=True),
+            "threshold_consistency": opis,
+        },
         "cmc": cmc_curve(ranks, depth, missing=missing).tolist() if has_any else None,
         "classes": class_figures(figures, query_labels),
-        "threshold_consistency": _consistency(queries, query_labels, gallery, gallery_labels, ranks, own),
+        "threshold_consistency": None if consistency is None else _told(consistency),
     }
     if paths is None:
         return report
     left_out = hidden_pairs(query_labels, gallery_labels, cameras=cameras, own=own)
     nearest = top_k(queries, gallery, max(ks), left_out=left_out).indices
-    return report | _by_category(queries, query_labels, gallery, gallery_labels, paths, nearest, ks, own, cameras)
+    levels = _levels(queries, query_labels, gallery, gallery_labels, paths, nearest, ks, own, cameras)
+    answers, tree = np.where(nearest >= 0, gallery_labels[nearest], -1), CategoryTree(paths)
+    first = mistake_heights(answers, query_labels, tree)[:, 0].astype(np.float64)
+    heights = {"mistake_height": np.where(first > 0, first, np.nan), "height": first, "mistakes": np.sign(first)}
+    report["intervals"] |= {"levels": [intervals(of) for _, of in levels], "hierarchy": intervals(heights)}
+    shown = [summary(of, labels) for labels, of in levels]
+    return report | {"levels": shown, "hierarchy": hierarchical_errors(answers, query_labels, tree)}
 
 
-def _by_category(
+def _levels(
     queries: NDArray[np.float32],
     query_labels: Indices,
     gallery: NDArray[np.float32],
@@ -93,17 +111,17 @@ def _by_category(
     ks: Sequence[int],
     own: Indices | None,
     cameras: tuple[Indices, Indices] | None,
-) -> dict[str, Any]:
+) -> list[tuple[Indices, dict[str, Values]]]:
+    """The queries' labels and figures at each level from the coarsest; where views are too many, R@k alone."""
     asked, views = [paths[label] for label in query_labels], [paths[label] for label in gallery_labels]
-    answers = np.where(nearest >= 0, gallery_labels[nearest], -1)
-    levels: list[dict[str, float]]
     # A camera's own views are hidden by product, which ranking anew by category would not know.
     if cameras is None and len(queries) * len(gallery) <= PAIRS:
-        levels = level_figures(queries, asked, gallery, views, ks=ks, own=own)
-    else:
-        curves = level_recall(nearest, asked, views)
-        levels = [{f"r{k}": curve[min(k, len(curve)) - 1] for k in ks} for curve in curves]
-    return {"levels": levels, "hierarchy": hierarchical_errors(answers, query_labels, CategoryTree(paths))}
+        return level_query_figures(queries, asked, gallery, views, ks=ks, own=own)
+    of_query = [labels[: len(asked)] for labels in level_labels([*asked, *views])]
+    return [
+        (labels, {f"r{k}": hits[:, min(k, hits.shape[1]) - 1].astype(np.float64) for k in ks})
+        for labels, hits in zip(of_query, level_hits(nearest, asked, views), strict=True)
+    ]
 
 
 def _consistency(
@@ -113,15 +131,17 @@ def _consistency(
     gallery_labels: Indices,
     ranks: Ranks,
     own: Indices | None,
-) -> dict[str, float] | None:
+) -> ThresholdConsistency | None:
     """None past `PAIRS`, or when no query has a right view and a wrong one."""
     compared = (ranks.relevant > 0).any() and len(np.unique(gallery_labels)) > 1
     if not compared or len(queries) * len(gallery) > PAIRS:
         return None
     if own is not None:
-        found = threshold_consistency(gallery, gallery_labels)
-    else:
-        found = threshold_consistency(queries, query_labels, gallery=gallery, gallery_labels=gallery_labels)
+        return threshold_consistency(gallery, gallery_labels)
+    return threshold_consistency(queries, query_labels, gallery=gallery, gallery_labels=gallery_labels)
+
+
+def _told(found: ThresholdConsistency) -> dict[str, float]:
     return {
         "opis": found.opis,
         f"opis_worst_{WORST:g}": found.worst(WORST),
