@@ -151,6 +151,24 @@ def test_pictures_that_were_not_looked_at_are_not_missed(tmp_path: Path, limit: 
     assert built.task.results["ap50"] == built.task.results["recall50"] == 1.0
 
 
+class Blind(nn.Module):
+    """Makes masks, and is sure of nothing."""
+
+    num_anchors = 100
+
+    def predict(self, pixels: Tensor, **settings: Any) -> dict[str, Tensor]:
+        count = len(pixels)
+        boxes = {"boxes": torch.zeros(count, 1, 4), "scores": torch.zeros(count, 1), "labels": torch.zeros(count, 1)}
+        return boxes | {"coefficients": torch.zeros(count, 1, 2), "prototypes": torch.zeros(count, 2, 16, 16)}
+
+
+def test_masks_of_nothing_found_have_figures(tmp_path: Path) -> None:
+    built = training(squares_config(write_squares(tmp_path / "squares", 2), tmp_path))
+    built.task.model = Blind()
+    built.trainer.validate(built.task, datamodule=built.data, verbose=False)
+    assert (built.task.results["ap"], built.task.results["mask_ap"], built.task.predictions) == (0.0, 0.0, [])
+
+
 def test_recall_of_a_crowded_frame_is_not_cut_short() -> None:
     boxes = [[20 * (n % 30), 20 * (n // 30), 18, 18] for n in range(600)]
     known = [{"image_id": 1, "category_id": 1, "bbox": box, "attributes": {"bagged": True}} for box in boxes]

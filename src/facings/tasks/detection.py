@@ -66,6 +66,7 @@ class DetectionTask(pl.LightningModule):
         self.predictions: list[dict[str, Any]] = []
         self.results: dict[str, float] = {}
         self._seen: list[int] = []
+        self._masked = False
 
     def setup(self, stage: str) -> None:
         """Refuse what cannot learn, or cannot hold the data's crowded frames, before any time is spent."""
@@ -129,6 +130,7 @@ class DetectionTask(pl.LightningModule):
 
     def _collect(self, found: Found, image_id: int, extent: tuple[int, int]) -> None:
         self._seen.append(image_id)
+        self._masked = found.has_masks
         attributes = None
         if found.attributes is not None:
             attributes = dict(zip(self.model.attributes, found.attributes.T, strict=True))  # type: ignore[arg-type]
@@ -180,7 +182,8 @@ class DetectionTask(pl.LightningModule):
         seen = set(gathered(self._seen))
         truth["images"] = [image for image in truth["images"] if image["id"] in seen]
         truth["annotations"] = [entry for entry in truth["annotations"] if entry["image_id"] in seen]
-        self.results = detection_figures(truth, self.predictions, boundary=stage == "test")
+        masked = any(gathered([self._masked]))
+        self.results = detection_figures(truth, self.predictions, boundary=stage == "test", masked=masked)
         self.log_dict({f"{stage}/{name}": value for name, value in self.results.items() if name != "ap50"})
         self.log(f"{stage}/ap50", self.results["ap50"], prog_bar=True)
 
@@ -255,15 +258,16 @@ def found_at_once(outputs: Outputs, height: int, width: int, input_size: int) ->
 
 
 def detection_figures(
-    truth: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]], *, boundary: bool = False
+    truth: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]], *, boundary: bool = False, masked: bool = False
 ) -> dict[str, float]:
     """COCO figures of the boxes, `recall50`, of attributes that both sides name, and where both have outlines of the masks.
 
     Recall and attributes look at 1,000 detections a picture and class: at the 300 of `ap` half of 600 goods would be missed.
+    `masked`: the detector makes masks, so that finding nothing has a mask AP of 0, and not none that a callback could watch.
     """
     figures = coco_metrics(truth, predictions) | {"recall50": recall50(truth, predictions, max_detections=MOST)}
     figures |= attribute_metrics(truth, predictions, max_detections=MOST)
     outlined = all("segmentation" in entry for entry in truth["annotations"])
-    if outlined and predictions and all("segmentation" in entry for entry in predictions):
+    if outlined and (all("segmentation" in entry for entry in predictions) if predictions else masked):
         figures |= mask_metrics(truth, predictions, boundary=boundary)
     return figures
