@@ -133,6 +133,9 @@ def test_queries_that_are_the_gallery_do_not_find_themselves(colour_table: Path,
     assert {name: task.results[name] for name in expected} == pytest.approx(expected) and expected["r1"] <= 0.9
     assert task.report is not None and task.report["figures"]["r1"] == pytest.approx(expected["r1"])
     assert "likeliest_top1" not in task.results
+    for name in ("fine_top1", "coarse_top1", "top1_level_1"):
+        span = task.report["intervals"]["products"][name]
+        assert span["value"] == pytest.approx(task.results[name]) and span["low"] <= span["value"] <= span["high"]
 
 
 @pytest.mark.parametrize("mode", ["flip", "multicrop"])

@@ -5,6 +5,7 @@ trained products, maybe `index` (B,), a crop's place in its data, and maybe `att
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 
 from facings.errors import ConfigError
 from facings.metrics.retrieval import prototype_predictions, retrieval_metrics
+from facings.metrics.retrieval_intervals import figure_intervals
 from facings.metrics.retrieval_report import retrieval_report
 from facings.metrics.two_covariance import likeliest_predictions
 from facings.tasks.crop_views import Averaging, check_averaging, crop_views, resized
@@ -24,9 +26,9 @@ from facings.tasks.parameter_groups import parameter_groups
 from facings.tasks.processes import gathered
 from facings.tasks.reid_figures import (
     attribute_figures,
-    head_accuracy,
+    head_hits,
     known_cross_entropy,
-    level_accuracy,
+    level_hits,
     level_numbers,
 )
 
@@ -248,21 +250,23 @@ class ReidTask(pl.LightningModule):
         predicted = prototype_predictions(*vectors, gallery["labels"], own=own)
         self.correct = predicted == truth
         self.coarse_correct = self.coarse[predicted] == self.coarse[truth]
-        results["fine_top1"] = float(self.correct.mean())
-        results["coarse_top1"] = float(self.coarse_correct.mean())
+        hits = {"fine_top1": self.correct.astype(np.float64), "coarse_top1": self.coarse_correct.astype(np.float64)}
         if self.paths is not None:
-            results |= level_accuracy(predicted, truth, level_numbers(self.paths))
+            hits |= level_hits(predicted, truth, level_numbers(self.paths))
         if "nodes" in queries:
-            results |= head_accuracy(queries["nodes"], self.get_buffer("category_targets").cpu().numpy()[truth])
+            hits |= head_hits(queries["nodes"], self.get_buffer("category_targets").cpu().numpy()[truth])
+        if stage == "test" and own is None:
+            likeliest = likeliest_predictions(*vectors, gallery["labels"])
+            hits |= {} if likeliest is None else {"likeliest_top1": (likeliest == truth).astype(np.float64)}
+        results |= {name: float(np.nanmean(of)) for name, of in hits.items()}
         if "probabilities" in queries:
             model: Any = self.model
             results |= attribute_figures(queries["probabilities"], queries["attributes"], model.attributes.names)
         if stage == "test":
             self.report = retrieval_report(vectors[0], truth, vectors[1], gallery["labels"], paths=self.paths, own=own)
+            spans = figure_intervals(hits, groups=truth)
+            self.report["intervals"]["products"] |= {name: asdict(span) for name, span in spans.items()}
             results |= _headlines(self.report)
-            likeliest = likeliest_predictions(*vectors, gallery["labels"]) if own is None else None
-            if likeliest is not None:
-                results["likeliest_top1"] = float((likeliest == truth).mean())
         self.results = results
         self.log_dict({f"{stage}/{name}": value for name, value in results.items()}, prog_bar=True)
 

@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facings.metrics.rank_figures import level_labels
+from facings.tasks.processes import mean_count
 
 Labels = NDArray[np.int64]
+Values = NDArray[np.float64]
 
 
 def level_numbers(paths: Sequence[Sequence[str]]) -> Labels:
@@ -30,33 +32,33 @@ def level_numbers(paths: Sequence[Sequence[str]]) -> Labels:
     return np.stack(level_labels([tuple(path[:-1]) or tuple(path) for path in paths]), axis=1)
 
 
-def level_accuracy(predicted: Labels, truth: Labels, numbers: Labels) -> dict[str, float]:
-    """`top1_level_1` (coarsest) …: share of queries whose predicted product lies in the right category of that level.
+def level_hits(predicted: Labels, truth: Labels, numbers: Labels) -> dict[str, Values]:
+    """`top1_level_1` (coarsest) …: of each query 1.0 where its predicted product lies in the right category there, else 0.0.
 
     `predicted`, `truth` (Q,): products, rows of `numbers` (products, levels).
 
     >>> numbers = np.array([[0, 0], [0, 1], [1, 2]])
-    >>> level_accuracy(np.array([1, 2]), np.array([0, 2]), numbers)
-    {'top1_level_1': 1.0, 'top1_level_2': 0.5}
+    >>> {name: hits.tolist() for name, hits in level_hits(np.array([1, 2]), np.array([0, 2]), numbers).items()}
+    {'top1_level_1': [1.0, 1.0], 'top1_level_2': [0.0, 1.0]}
     """
-    right = numbers[predicted] == numbers[truth]
-    return {f"top1_level_{level}": float(hits.mean()) for level, hits in enumerate(right.T, start=1) if len(hits)}
+    right = (numbers[predicted] == numbers[truth]).astype(np.float64)
+    return {f"top1_level_{level}": hits for level, hits in enumerate(right.T, start=1) if len(hits)}
 
 
-def head_accuracy(predicted: Labels, truth: Labels) -> dict[str, float]:
-    """`head_level_1` …: share of right answers of each level's classifier. `predicted`, `truth` (Q, levels) nodes.
+def head_hits(predicted: Labels, truth: Labels) -> dict[str, Values]:
+    """`head_level_1` …: of each query 1.0 where the level's classifier is right, else 0.0. `predicted`, `truth` (Q, levels) nodes.
 
-    A truth of -1, a category that training never saw, counts for nothing; a level without any known truth is left out.
+    A truth of -1, a category that training never saw, is nan; a level without any known truth is left out.
 
-    >>> head_accuracy(np.array([[0, 4], [1, 2]]), np.array([[0, 4], [0, -1]]))
-    {'head_level_1': 0.5, 'head_level_2': 1.0}
+    >>> found = head_hits(np.array([[0, 4], [1, 2]]), np.array([[0, 4], [0, -1]]))
+    >>> {name: hits.tolist() for name, hits in found.items()}
+    {'head_level_1': [1.0, 0.0], 'head_level_2': [1.0, nan]}
     """
-    figures = {}
-    for level, (said, true) in enumerate(zip(predicted.T, truth.T, strict=True), start=1):
-        known = true >= 0
-        if known.any():
-            figures[f"head_level_{level}"] = float((said == true)[known].mean())
-    return figures
+    return {
+        f"head_level_{level}": np.where(true >= 0, said == true, np.nan)
+        for level, (said, true) in enumerate(zip(predicted.T, truth.T, strict=True), start=1)
+        if (true >= 0).any()
+    }
 
 
 def attribute_figures(
@@ -100,8 +102,9 @@ def average_precision(scores: NDArray[np.floating], right: NDArray[np.bool_]) ->
 def known_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean binary cross-entropy over what is known: `targets` as `logits` (B, A), 0–1, NaN where not known.
 
-    0, with a gradient of 0, where nothing is known.
+    0, with a gradient of 0, where nothing is known. Under distributed training, where every process has to call it, each sums its
+    own part and divides by the mean number of what is known: after averaging over the processes it is the mean over all.
     """
     known = ~targets.isnan()
     each = F.binary_cross_entropy_with_logits(logits.float(), targets.nan_to_num().float(), reduction="none")
-    return torch.where(known, each, torch.zeros_like(each)).sum() / known.sum().clamp(min=1)
+    return torch.where(known, each, torch.zeros_like(each)).sum() / mean_count(known.sum())
