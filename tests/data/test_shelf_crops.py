@@ -128,6 +128,14 @@ def test_neighbours_cover_the_border_and_leave_the_middle(seed: int) -> None:
     assert np.array_equal(call(Neighbours((0.1, 0.25), p=1.0), red, seed, others=[]), red)
 
 
+def test_a_neighbour_of_one_line_is_not_drawn_out_to_a_frame_of_gigabytes() -> None:
+    """30,000 pixels wide and one high, beside a crop of 500 lines: 15 million wide at the crop's height."""
+    line = np.full((1, 30000, 3), (30, 40, 200), np.uint8)
+    red = np.full((500, 400, 3), (200, 30, 30), np.uint8)
+    found = call(Neighbours((0.2, 0.25), p=1.0), red, 0, others=[line])
+    assert found.shape == red.shape and (found[..., 2] > 150).mean() > 0.05
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_glare_only_adds_light(seed: int) -> None:
     image = picture()

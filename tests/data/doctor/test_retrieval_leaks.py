@@ -44,6 +44,14 @@ def test_a_clean_split_is_not_accused(clean: tuple[Rows, Rows]) -> None:
     assert audit.figures()["leaked"] == 0.0
 
 
+def test_equal_pixels_in_other_bytes_count_under_any_product(clean: tuple[Rows, Rows], tmp_path: Path) -> None:
+    queries, others = clean
+    Image.open(queries[0].path).save(tmp_path / "same.bmp")
+    audit = retrieval_leaks(queries, [*others, row(tmp_path / "same.bmp", "c", "gallery")])
+    assert [(leak.kind, leak.query, leak.other) for leak in audit.leaks] == [("pixels", 0, len(others))]
+    assert audit.leaks[0].detail == "equal pixels in other bytes, but a and c"
+
+
 def test_every_planted_leak_is_found_and_named(clean: tuple[Rows, Rows], tmp_path: Path) -> None:
     queries, others = clean
     (tmp_path / "copy.png").write_bytes(queries[0].path.read_bytes())

@@ -128,7 +128,7 @@ def _near(
     crops: Mapping[Crop, NDArray[np.uint8]],
     known: set[tuple[int, int]],
 ) -> Iterator[Leak]:
-    """Crops of one product that look alike, and of these the ones that are equal pixel by pixel."""
+    """Crops of one product that look alike, and those that are equal pixel by pixel, of any."""
     keys = list(crops)
     asking, asked = _by_crop(queries, pictures), _by_crop(others, pictures)
     for one, two, apart in near_pairs(list(crops.values())):
@@ -137,15 +137,19 @@ def _near(
                 (query, other)
                 for query in asking.get(first, ())
                 for other in asked.get(second, ())
-                if queries[query].product_id == others[other].product_id and (query, other) not in known
+                if (query, other) not in known
             ]
-            if not pairs:
+            alike = [pair for pair in pairs if queries[pair[0]].product_id == others[pair[1]].product_id]
+            # Equal pixels have equal hashes, so that two flavours of a brand are seldom opened.
+            if not alike and (apart or not pairs):
                 continue
             query, other = pairs[0]
-            equal = _equal_pixels(queries[query], others[other])
-            kind: Kind = "pixels" if equal else "near"
-            detail = "equal pixels in other bytes" if equal else f"{apart} of 64 bits apart"
-            yield from (Leak(kind, query, other, detail) for query, other in pairs)
+            if _equal_pixels(queries[query], others[other]):
+                for query, other in pairs:
+                    detail = f"equal pixels in other bytes, {_labels(queries[query], others[other])}"
+                    yield Leak("pixels", query, other, detail)
+            else:
+                yield from (Leak("near", query, other, f"{apart} of 64 bits apart") for query, other in alike)
 
 
 def _by_crop(rows: Sequence[RecognitionRow], pictures: Mapping[Path, Picture]) -> dict[Crop, list[int]]:

@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+# Scaled up by more than this, a pixel of a neighbour is a field of one colour anyway.
+FLAT = 64
+
 
 class Neighbours(A.ImageOnlyTransform):
     """A piece of another crop over one or two borders, with a bent edge and the shadow that it throws.
@@ -65,6 +68,10 @@ def _over_left(
     edge = depth * width * (1 + 0.2 * bend[0] * down + 0.3 * bend[1] * (1 - 2 * down**2))
     reach = int(np.ceil(edge.max())) + 2
     scale = height / other.shape[0]
+    # Of a crop of few lines, which would be drawn out thousands of times, only the end that is seen; of others all, as the filter
+    # looks further.
+    if scale > FLAT:
+        other = other[:, -max(1, int(np.ceil(reach / scale))) :]
     piece = cv2.resize(
         np.ascontiguousarray(other), (max(reach, round(other.shape[1] * scale)), height), interpolation=cv2.INTER_AREA
     )[:, -reach:]
