@@ -50,6 +50,15 @@ def test_bundle_agrees_with_its_checkpoints(tiny_shop: TinyShop, tmp_path: Path)
     assert (results["protocol"], results["protocol_version"]) == ("evaluate", PROTOCOLS["evaluate"])
 
 
+def test_classes_are_forgotten_by_checkpoint_and_bundle_alike(tiny_shop: TinyShop, tmp_path: Path) -> None:
+    data = tiny_shop.data
+    words = ["class_agnostic=true", f"annotations={data / 'instances_val.json'}", f"images={data / 'images' / 'val'}"]
+    bundle = evaluate(tmp_path / "bundle", f"bundle={tiny_shop.bundle}", *words)
+    detector = evaluate(tmp_path / "detector", f"checkpoint={tiny_shop.detector}", *words)
+    assert bundle["ap"] == pytest.approx(detector["ap"], abs=0.01)
+    assert bundle["ar_1000"] == pytest.approx(detector["ar_1000"], abs=0.01)
+
+
 def test_wrong_use(tiny_shop: TinyShop, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give one of"):
         evaluate(tmp_path, f"checkpoint={tiny_shop.detector}", f"bundle={tiny_shop.bundle}")

@@ -19,6 +19,7 @@ from facings.errors import ConfigError
 from facings.metrics.average_precision import DrawnPrecision, paired_intervals
 from facings.metrics.bootstrap import share_interval
 from facings.metrics.matching import IouType, Overlaps
+from facings.tasks.detection import MOST
 
 Predictions = Sequence[Mapping[str, Any]]
 REPEATS = 1000
@@ -58,7 +59,7 @@ class Judged:
 
     def recall50(self) -> dict[str, Any]:
         """Share of all objects found at an IoU of 0.5, with its interval."""
-        classes = Overlaps(self.truth, self.predictions).match((0.5,))
+        classes = Overlaps(self.truth, self.predictions, max_detections=MOST).match((0.5,))
         objects = np.sum([matches.objects for matches in classes], axis=0)
         found = np.sum([np.bincount(m.pictures[m.hits[0]], minlength=len(objects)) for m in classes], axis=0)
         low, high = share_interval(found, objects, repeats=REPEATS)

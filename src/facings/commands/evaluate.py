@@ -17,6 +17,7 @@ from rich.table import Table
 from torch import nn
 
 from facings.benchmark.bundle_results import bundle_results
+from facings.benchmark.frames import label_numbers
 from facings.benchmark.rows import PROTOCOLS
 from facings.commands.application import run_folder
 from facings.commands.detection_details import detection_details, slices_table, write_details
@@ -108,13 +109,14 @@ def evaluate_checkpoint(cfg: DictConfig, console: Console | None = None) -> Eval
     model, data, config = checkpoint_data(cfg)
     task: DetectionTask | ReidTask
     if kind == "detection":
-        if list(data.labels) != list(config["labels"]):
+        if not cfg.class_agnostic and list(data.labels) != list(config["labels"]):
             raise ConfigError(
                 f"{data.test_table.source}: has the categories {list(data.labels)}, the checkpoint {list(config['labels'])}; "
                 "class_agnostic=true takes any box for a product"
             )
         trained = config["task"]["module"]
         settings = {key: trained[key] if cfg[key] is None else cfg[key] for key in ("branch", "top_k", "nms_iou")}
+        settings["data_labels"] = label_numbers(config["labels"], data.labels)
         task = DetectionTask(model, nn.Identity(), **_untrained(), **settings)
     else:
         settings = {"coarse": data.coarse_labels(), "paths": product_paths(data), "tta": cfg.tta}

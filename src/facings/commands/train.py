@@ -20,6 +20,7 @@ from facings.commands.application import relaunchable, run_folder
 from facings.commands.detection_details import detection_details, write_details
 from facings.commands.environment import command_line, write_environment
 from facings.commands.headlines import figures_json, training_claim
+from facings.commands.inspect import tested_in_part
 from facings.commands.inspection import TrainingBatchesSheet, write_inspection
 from facings.commands.retrieval_details import write_retrieval
 from facings.data.class_balance import balanced_weights
@@ -84,7 +85,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     figures["minutes"] = minutes
     if not first:
         return figures
-    _save_predictions(task, data, folder, partial=trainer.limit_test_batches != 1.0)
+    _save_predictions(task, data, folder, partial=tested_in_part(resolved))
     atomic_write(folder / "results.json", figures_json(figures))
     console.print(results_table(str(cfg.run_name), figures))
     console.print(f"checkpoint: {best_checkpoint(folder)}")

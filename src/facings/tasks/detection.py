@@ -38,7 +38,8 @@ class DetectionTask(pl.LightningModule):
 
     `branch`, `top_k`, `nms_iou`: see `DenseDetector.predict`. `multi_scale`: each batch is shown at a size drawn between
     these factors, to the next multiple of 32 pixels. A model with `losses` of its own (the baselines) is trained by them,
-    and `loss` is not asked. After an evaluation `predictions` holds COCO results in original pixels and `results` the figures.
+    and `loss` is not asked. `data_labels`: for each class of the model, the label number that the data has for it; None where
+    both have the same. After an evaluation `predictions` holds COCO results in original pixels and `results` the figures.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class DetectionTask(pl.LightningModule):
         top_k: int = 1000,
         nms_iou: float = 0.65,
         multi_scale: tuple[float, float] | None = None,
+        data_labels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if multi_scale is not None and not 0 < multi_scale[0] <= multi_scale[1]:
@@ -63,6 +65,7 @@ class DetectionTask(pl.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.learning_rate, self.multipliers, self.layer_decay = learning_rate, dict(multipliers or {}), layer_decay
         self.branch, self.top_k, self.nms_iou = branch, top_k, nms_iou
+        self.data_labels = None if data_labels is None else np.array(data_labels, np.int64)
         self.predictions: list[dict[str, Any]] = []
         self.results: dict[str, float] = {}
         self._seen: list[int] = []
@@ -134,10 +137,11 @@ class DetectionTask(pl.LightningModule):
         attributes = None
         if found.attributes is not None:
             attributes = dict(zip(self.model.attributes, found.attributes.T, strict=True))  # type: ignore[arg-type]
+        labels = found.labels if self.data_labels is None else self.data_labels[found.labels]
         self.predictions += coco_results(
             found.boxes,
             found.scores,
-            (found.labels + 1).tolist(),
+            (labels + 1).tolist(),
             image_id=image_id,
             extent=extent,
             masks=found.masks() if found.has_masks else None,
