@@ -50,6 +50,19 @@ def test_bundle_agrees_with_its_checkpoints(tiny_shop: TinyShop, tmp_path: Path)
     assert (results["protocol"], results["protocol_version"]) == ("evaluate", PROTOCOLS["evaluate"])
 
 
+def test_lists_are_put_in_a_better_order_on_demand(tiny_shop: TinyShop, tmp_path: Path) -> None:
+    figures = evaluate(tmp_path / "plain", f"checkpoint={tiny_shop.embedder}")
+    better = evaluate(tmp_path / "better", f"checkpoint={tiny_shop.embedder}", "rerank=expansion")
+    assert set(better) - set(figures) == {"reranked_r1", "reranked_r5", "reranked_map_at_r"}
+    assert all(0 <= better[name] <= 1 for name in better if name.startswith("reranked"))
+
+
+def test_queries_that_are_the_gallery_are_no_leaks_of_themselves(tiny_shop: TinyShop, tmp_path: Path) -> None:
+    rows = "{split: val, role: query}"
+    figures = evaluate(tmp_path, f"checkpoint={tiny_shop.embedder}", f"gallery={rows}", f"queries={rows}")
+    assert figures["leaked_identical"] == 0
+
+
 def test_classes_are_forgotten_by_checkpoint_and_bundle_alike(tiny_shop: TinyShop, tmp_path: Path) -> None:
     data = tiny_shop.data
     words = ["class_agnostic=true", f"annotations={data / 'instances_val.json'}", f"images={data / 'images' / 'val'}"]

@@ -1,11 +1,14 @@
 """Query expansion and k-reciprocal neighbours against sets and dense matrices, written down from the papers anew."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from facings.metrics.nearest import Nearest, top_k
-from facings.metrics.reranking import expanded_queries, k_reciprocal
+from facings.metrics.reranking import Reranking, expanded_queries, k_reciprocal, reranked
+from facings.metrics.retrieval import reranked_metrics, retrieval_metrics
 
 
 def unit(values: NDArray) -> NDArray:
@@ -73,6 +76,25 @@ def test_both_help_on_manifolds(rng: np.random.Generator) -> None:
     expanded = top_k(expanded_queries(queries, gallery, plain, count=5, alpha=3), gallery, 20)
     assert precision(expanded) > precision(plain)
     assert precision(k_reciprocal(queries, gallery, k1=15, k2=4, candidates=120)) > precision(plain)
+
+
+@pytest.mark.parametrize("way", get_args(Reranking))
+def test_figures_of_the_better_order(rng: np.random.Generator, way: Reranking) -> None:
+    (queries, labels), (gallery, of_view) = manifolds(rng, 40), manifolds(rng, 120)
+    plain = retrieval_metrics(queries, labels, gallery, of_view)
+    better = reranked_metrics(way, queries, labels, gallery, of_view)
+    assert set(better) == set(plain) and better["map_at_r"] > plain["map_at_r"]
+    lists = of_view[reranked(way, queries, gallery).indices] == labels[:, None]
+    assert better["r1"] == pytest.approx(lists[:, 0].mean()) and better["r5"] == pytest.approx(
+        lists[:, :5].any(axis=1).mean()
+    )
+
+
+@pytest.mark.parametrize("way", get_args(Reranking))
+def test_products_without_a_view_and_tiny_galleries(way: Reranking) -> None:
+    one = np.array([[1.0, 0.0]], np.float32)
+    assert reranked_metrics(way, one, np.array([3]), one, np.array([7])) == {"r1": 0.0, "r5": 0.0, "map_at_r": 0.0}
+    assert reranked_metrics(way, one, np.array([7]), one, np.array([7])) == {"r1": 1.0, "r5": 1.0, "map_at_r": 1.0}
 
 
 def test_twins_keep_themselves_first() -> None:

@@ -136,6 +136,9 @@ def test_queries_that_are_the_gallery_do_not_find_themselves(colour_table: Path,
     for name in ("fine_top1", "coarse_top1", "top1_level_1"):
         span = task.report["intervals"]["products"][name]
         assert span["value"] == pytest.approx(task.results[name]) and span["low"] <= span["value"] <= span["high"]
+    task.rerank = "k_reciprocal"
+    with pytest.raises(ConfigError, match="rerank=k_reciprocal: queries stand in their own gallery"):
+        colour_trainer(tmp_path).test(task, datamodule=data, verbose=False)
 
 
 @pytest.mark.parametrize("mode", ["flip", "multicrop"])
@@ -231,6 +234,7 @@ def test_heads_without_what_they_need_are_refused(options: dict[str, Any], words
     "options, words",
     [
         ({"tta": "ten"}, r"task\.module\.tta='ten'"),
+        ({"rerank": "best"}, r"rerank='best': expected null, expansion or k_reciprocal"),
         ({"loss_at": "between"}, r"loss_at='between': expected after or before"),
         ({"multi_scale": (2.0, 1.0)}, r"multi_scale=\[2\.0, 1\.0\]: expected two factors"),
     ],

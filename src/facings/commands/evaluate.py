@@ -119,7 +119,7 @@ def evaluate_checkpoint(cfg: DictConfig, console: Console | None = None) -> Eval
         settings["data_labels"] = label_numbers(config["labels"], data.labels)
         task = DetectionTask(model, nn.Identity(), **_untrained(), **settings)
     else:
-        settings = {"coarse": data.coarse_labels(), "paths": product_paths(data), "tta": cfg.tta}
+        settings = {"coarse": data.coarse_labels(), "paths": product_paths(data), "tta": cfg.tta, "rerank": cfg.rerank}
         task = ReidTask(model, nn.Identity(), **_untrained(), **settings)
     leaks = _audit(data, console or Console(quiet=True)) if kind == "reid" and cfg.audit else {}
     trainer = pl.Trainer(
@@ -145,9 +145,11 @@ def checkpoint_data(cfg: DictConfig) -> tuple[nn.Module, Any, dict[str, Any]]:
 def _audit(data: Any, console: Console) -> Figures:
     """How many queries were given away: the same crop, or nearly, stands in the gallery or was trained on."""
     asked = {_place(row) for row in data.test_rows}
+    # In leave-one-out the queries are their own gallery, and none of them finds itself.
+    gallery = [row for row in data.gallery_rows if _place(row) not in asked]
     # Rows may be asked that were also trained on, as when a training is asked about itself: that is plain, and no leak.
     trained = [row for row in data.train_rows if _place(row) not in asked]
-    others = list({_place(row): row for row in [*trained, *data.gallery_rows]}.values())
+    others = list({_place(row): row for row in [*trained, *gallery]}.values())
     audit = retrieval_leaks(data.test_rows, others)
     for line in audit.lines(data.test_rows, others)[:LISTED]:
         console.print(f"[yellow]{line}[/]")

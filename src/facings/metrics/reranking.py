@@ -3,19 +3,32 @@
 Vectors are unit length; distance is 1 - cosine, half the squared Euclidean one.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facings.metrics.nearest import Indices, Nearest, Vectors, top_k
 
+# Ways of putting a list in a better order.
+Reranking = Literal["expansion", "k_reciprocal"]
+# Views of each query that are put in order anew.
+CANDIDATES = 100
+# Nearest views that a query is mixed with.
+EXPANDED = 10
 BLOCK = 4096
 Row = tuple[Indices, NDArray[np.float64]]
 
 
+def reranked(way: Reranking, queries: Vectors, gallery: Vectors, count: int = CANDIDATES) -> Nearest:
+    """The `count` nearest views by `expanded_queries` ("expansion") or by `k_reciprocal`, at their papers' settings."""
+    if way == "k_reciprocal":
+        return k_reciprocal(queries, gallery, candidates=count)
+    return top_k(expanded_queries(queries, gallery, top_k(queries, gallery, EXPANDED)), gallery, count)
+
+
 def expanded_queries(
-    queries: Vectors, gallery: NDArray[Any], nearest: Nearest, *, count: int = 10, alpha: float = 0.0
+    queries: Vectors, gallery: NDArray[Any], nearest: Nearest, *, count: int = EXPANDED, alpha: float = 0.0
 ) -> Vectors:
     """(Q, D) unit queries mixed with their `count` nearest views; ask `top_k` again with them.
 
@@ -54,7 +67,7 @@ def k_reciprocal(
     k1: int = 20,
     k2: int = 6,
     weight: float = 0.3,
-    candidates: int = 100,
+    candidates: int = CANDIDATES,
 ) -> Nearest:
     """The `candidates` nearest views of each query, put in order by k-reciprocal neighbours.
 

@@ -6,7 +6,7 @@ trained products, maybe `index` (B,), a crop's place in its data, and maybe `att
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytorch_lightning as pl
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facings.errors import ConfigError
-from facings.metrics.retrieval import prototype_predictions, retrieval_metrics
+from facings.metrics.reranking import Reranking
+from facings.metrics.retrieval import prototype_predictions, reranked_metrics, retrieval_metrics
 from facings.metrics.retrieval_intervals import figure_intervals
 from facings.metrics.retrieval_report import retrieval_report
 from facings.metrics.two_covariance import likeliest_predictions
@@ -50,6 +51,7 @@ class ReidTask(pl.LightningModule):
     `loss_at`: the loss sees unit vectors "after" the batch-norm neck, or "before" it (Luo et al., see `Embedder`: there a
     triplet loss before, and the identity loss, here the category heads', after). `tta`: what embeddings are averaged over
     at evaluation, see `crop_views`; the exported graph has none of it, unless `Averaged` is exported in the model's place.
+    `rerank`: how a test also puts its lists in a better order, see `facings.metrics.reranking.reranked`.
     `category_loss(logits, targets, parents)` → named terms, for a model with category heads; `category_weight`,
     `attribute_weight`: on the heads' terms. `distillation`: makes a `Distillation` out of the embedding's length.
     """
@@ -69,6 +71,7 @@ class ReidTask(pl.LightningModule):
         multi_scale: tuple[float, float] | None = None,
         loss_at: Literal["after", "before"] = "after",
         tta: Averaging = "none",
+        rerank: Reranking | None = None,
         category_loss: nn.Module | None = None,
         category_weight: float = 1.0,
         attribute_weight: float = 1.0,
@@ -80,10 +83,12 @@ class ReidTask(pl.LightningModule):
         if loss_at not in ("after", "before"):
             raise ConfigError(f"task.module.loss_at={loss_at!r}: expected after or before (the batch-norm neck)")
         check_averaging(tta)
+        if rerank not in (None, *get_args(Reranking)):
+            raise ConfigError(f"rerank={rerank!r}: expected null, {' or '.join(get_args(Reranking))}")
         self.model, self.loss, self.category_loss = model, loss, category_loss
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.learning_rate, self.multipliers, self.layer_decay = learning_rate, dict(multipliers or {}), layer_decay
-        self.multi_scale, self.loss_at, self.tta = multi_scale, loss_at, tta
+        self.multi_scale, self.loss_at, self.tta, self.rerank = multi_scale, loss_at, tta, rerank
         self.category_weight, self.attribute_weight = category_weight, attribute_weight
         self.coarse = coarse
         self.paths = None if paths is None else [tuple(path) for path in paths]
@@ -262,6 +267,14 @@ class ReidTask(pl.LightningModule):
         if "probabilities" in queries:
             model: Any = self.model
             results |= attribute_figures(queries["probabilities"], queries["attributes"], model.attributes.names)
+        if stage == "test" and self.rerank is not None:
+            if own is not None:
+                raise ConfigError(
+                    f"rerank={self.rerank}: queries stand in their own gallery, so neighbours would tell them of themselves; "
+                    "leave out rerank, or ask a gallery of other rows"
+                )
+            better = reranked_metrics(self.rerank, vectors[0], truth, vectors[1], gallery["labels"])
+            results |= {f"reranked_{name}": value for name, value in better.items()}
         if stage == "test":
             self.report = retrieval_report(vectors[0], truth, vectors[1], gallery["labels"], paths=self.paths, own=own)
             spans = figure_intervals(hits, groups=truth)
