@@ -111,6 +111,17 @@ def test_one_network_alone_makes_a_bundle(tiny_shop: TinyShop, tmp_path: Path, r
         assert decision.gallery_version is None and all(item.status == "unknown" for item in decision.items)
 
 
+def test_averaged_views_are_in_the_graph(tiny_shop: TinyShop, tmp_path: Path, rng: np.random.Generator) -> None:
+    words = [*export_words(tiny_shop.data, None, tiny_shop.embedder, tmp_path), "latency.images=0", "tta=flip"]
+    bundle = Bundle.open(export(tmp_path, words))
+    assert json.loads((bundle.path / "report.json").read_text())["tta"] == "flip"
+    embedder = ort.InferenceSession(bundle.graph_path("embedder"))
+    side = embedder.get_inputs()[0].shape[-1]
+    crops = rng.normal(size=(2, 3, side, side)).astype(np.float32)
+    seen, mirrored = (embedder.run(["embeddings"], {"crops": v})[0] for v in (crops, crops[..., ::-1].copy()))
+    np.testing.assert_allclose(seen, mirrored, atol=1e-5)
+
+
 def test_packshots_alone_are_a_gallery(tiny_shop: TinyShop, tmp_path: Path) -> None:
     words = export_words(tiny_shop.data, None, None, tmp_path)
     annotations = tiny_shop.data / "instances_val.json"
@@ -132,6 +143,7 @@ def test_export_refuses(tiny_shop: TinyShop, tmp_path: Path) -> None:
         ([*both, "gallery.table=null"], ConfigError, "an embedder needs a gallery"),
         ([*both, "parity.images=null"], ConfigError, "on a folder of real pictures"),
         ([*both, f"parity.images={empty}"], DataError, "holds no picture"),
+        ([*both, "tta=ten"], ConfigError, "tta='ten': expected one of none, flip, multicrop"),
         ([*both, "opset=13"], ConfigError, "opset=13: expected one of 18"),
         ([*both, "score_threshold=3"], ConfigError, "score_threshold=3: expected a share"),
         ([*both, "version=../x"], ConfigError, "becomes a folder's name"),

@@ -20,6 +20,17 @@ def test_hits_are_r1_of_each_pair(rng: np.random.Generator) -> None:
         assert hits[name].mean() == pytest.approx(retrieval_metrics(asked, labels, views, owners, ks=(1,))["r1"])
 
 
+def test_no_query_finds_itself(rng: np.random.Generator) -> None:
+    old, new, labels = unit(rng, 30), unit(rng, 30), rng.integers(0, 5, 30)
+    own = np.arange(30)
+    hits = cross_hits((old, new), labels, (old, new), labels, own=own)
+    for name, vectors in (("old", old), ("new", new)):
+        expected = retrieval_metrics(vectors, labels, vectors, labels, ks=(1,), exclude_self=True)["r1"]
+        assert hits[name].mean() == pytest.approx(expected)
+    alone = cross_hits((old[:1], new[:1]), labels[:1], (old[:1], new[:1]), labels[:1], own=own[:1])
+    assert {name: hit.tolist() for name, hit in alone.items()} == {"old": [0.0], "cross": [0.0], "new": [0.0]}
+
+
 def test_what_does_not_fit_is_refused(rng: np.random.Generator) -> None:
     queries, views = unit(rng, 4), unit(rng, 3)
     with pytest.raises(ValueError, match=r"queries \(4, 6\) and \(4, 5\)"):

@@ -40,6 +40,7 @@ from facings.runtime.recognizer import Recognizer
 from facings.runtime.verify import verify
 from facings.spreading import evenly
 from facings.tasks.checkpoint import load_model
+from facings.tasks.crop_views import Averaged
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,8 @@ def _load(cfg: DictConfig, role: str) -> Trained | None:
     model, config = load_model(checkpoint, {"detector": "detection", "embedder": "reid"}[role])
     if role == "detector":
         model = DetectorGraph(model, branch=cfg.branch, top_k=int(cfg.top_k), nms_iou=float(cfg.nms_iou))
+    elif cfg.tta != "none":
+        model = Averaged(model, cfg.tta)
     network = Network(model.eval(), int(config["image_size"]), tuple(config["mean"]), tuple(config["std"]))
     results = checkpoint.parent.parent / "results.json"
     figures = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
@@ -288,6 +291,7 @@ def _write_papers(
         "training": training,
         "parity": as_report(parity),
         **more,
+        "tta": str(cfg.tta),
         "latency": latency,
         "machine": machine(),
         "commit": git_state(),

@@ -14,6 +14,7 @@ from facings.errors import CheckpointError, ConfigError
 from facings.export.networks import OPSETS
 from facings.runtime.bundle import standard_of
 from facings.runtime.standard import Rates
+from facings.tasks.crop_views import check_averaging
 from facings.tiles import Tiling
 
 
@@ -50,6 +51,7 @@ def check_bundle_settings(cfg: DictConfig) -> Path:
     least |= {"calibration.views": cfg.calibration.views}
     if int(cfg.calibration.whiten) < 0:
         raise ConfigError(f"calibration.whiten={cfg.calibration.whiten}: expected 0 or more products")
+    check_averaging(str(cfg.tta), "tta")
     for key, value in least.items():
         if int(value) < 1:
             raise ConfigError(f"{key}={value}: expected 1 or more")

@@ -11,7 +11,12 @@ Values = NDArray[np.float64]
 
 
 def cross_hits(
-    queries: tuple[Vectors, Vectors], labels: Labels, gallery: tuple[Vectors, Vectors], gallery_labels: Labels
+    queries: tuple[Vectors, Vectors],
+    labels: Labels,
+    gallery: tuple[Vectors, Vectors],
+    gallery_labels: Labels,
+    *,
+    own: Labels | None = None,
 ) -> dict[str, Values]:
     """R@1 of each query (Q,), 1.0 or 0.0, by which embedder made queries and gallery: `old`, old against old; `cross`, new
     against old; `new`, new against new.
@@ -28,6 +33,8 @@ def cross_hits(
     >>> {name: hits.tolist() for name, hits in cross_hits(queries, np.array([0, 1]), views, np.array([0, 1])).items()}
     {'old': [1.0, 0.0], 'cross': [0.0, 0.0], 'new': [1.0, 1.0]}
 
+    `own`: (Q,) the view that is the query itself and is not found, -1 for none. Where no other view is, nothing is right.
+
     Raises ValueError for numbers that do not fit, and for embedders whose vectors have different lengths.
     """
     (old_queries, new_queries), (old_views, new_views) = queries, gallery
@@ -39,5 +46,9 @@ def cross_hits(
             f"{len(gallery_labels)} labels: expected (Q, D) twice, (G, D) twice, Q and G labels, and none of them empty"
         )
     pairs = {"old": (old_queries, old_views), "cross": (new_queries, old_views), "new": (new_queries, new_views)}
-    nearest = {name: top_k(asked, views, 1).indices[:, 0] for name, (asked, views) in pairs.items()}
-    return {name: (gallery_labels[first] == labels).astype(np.float64) for name, first in nearest.items()}
+    hidden = np.flatnonzero(own >= 0) if own is not None else np.zeros(0, np.int64)
+    left_out = (hidden, own[hidden]) if own is not None else None
+    nearest = {name: top_k(asked, views, 1, left_out=left_out).indices[:, 0] for name, (asked, views) in pairs.items()}
+    return {
+        name: ((first >= 0) & (gallery_labels[first] == labels)).astype(np.float64) for name, first in nearest.items()
+    }

@@ -106,10 +106,11 @@ def reranked_metrics(
 def _of_lists(right: NDArray[np.bool_], relevant: Labels, ks: Sequence[int]) -> dict[str, NDArray[np.float64]]:
     """(q,) R@k for each of `ks` and mAP@R of each query. `right` (q, L): whether each view of its list is the product's;
     `relevant` (q,): views that the product has, L or fewer."""
-    figures = {f"r{k}": right[:, :k].any(axis=1).astype(np.float64) for k in ks}
+    figures = {f"r{k}": np.asarray(right[:, :k].any(axis=1), np.float64) for k in ks}
     ranks = np.arange(1, right.shape[1] + 1)
     precision = np.cumsum(right, axis=1) / ranks * right * (ranks <= relevant[:, None])
-    return figures | {"map_at_r": precision.sum(axis=1) / np.maximum(relevant, 1)}
+    figures["map_at_r"] = (precision.sum(axis=1) / np.maximum(relevant, 1)).astype(np.float64)
+    return figures
 
 
 def nearest_labels(queries: Vectors, gallery: Vectors, gallery_labels: Labels) -> Labels:

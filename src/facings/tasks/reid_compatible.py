@@ -87,6 +87,7 @@ class CompatibleReidTask(ReidTask):
             queries["labels"],
             (gallery[OLD], gallery["embeddings"]),
             gallery["labels"],
+            own=self._own_views(stage, gallery, queries),
         )
         figures = {f"{name}_r1": float(hits[name].mean()) for name in ("old", "cross")}
         self.results |= figures
