@@ -1,5 +1,6 @@
 """The `facings` command as a user types it."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -7,6 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from facings.commands.application import user_message
 from facings.commands.cli import main
@@ -106,3 +110,26 @@ def test_full_disk_is_told_as_such() -> None:
     assert message is not None
     assert message.startswith("logs/last.ckpt: No space left on device (free some space")
     assert user_message(RuntimeError("a fault of the program")) is None
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"out_features": 3}, r"loss\.own: .*missing 1 required .*'in_features'; set them there, or _partial_: true"),
+        (
+            {"in_features": 3, "out_features": 3, "margin": 1},
+            r"loss\.own: .*keyword argument 'margin'; leave that setting out",
+        ),
+    ],
+)
+def test_settings_that_a_target_does_not_take_are_told(settings: dict[str, int], words: str) -> None:
+    config = {"loss": {"own": {"_target_": "torch.nn.Linear", **settings}}}
+    with pytest.raises(InstantiationException) as caught:
+        instantiate(OmegaConf.create(config))
+    assert re.match(words, user_message(caught.value) or "")
+
+
+def test_faults_inside_a_target_stay_faults() -> None:
+    with pytest.raises(InstantiationException) as caught:
+        instantiate(OmegaConf.create({"_target_": "builtins.sum", "_args_": [3]}))
+    assert user_message(caught.value) is None

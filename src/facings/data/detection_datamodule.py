@@ -117,7 +117,7 @@ class CocoDetectionDataModule(pl.LightningDataModule):
         if left := dataset.warm():
             rank_zero_warn(
                 f"{left} of {len(self.train_table.images)} training pictures find no room in memory and are decoded whenever they "
-                "are drawn: lower data.cache_size, add data.workers, or set +data.cache_bytes"
+                "are drawn: lower data.cache_size, add data.workers, or raise data.cache_bytes"
             )
         count = self.samples_per_epoch or len(dataset)
         _, processes = process()
