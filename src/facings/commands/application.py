@@ -145,18 +145,20 @@ def user_message(fault: BaseException | None) -> str | None:
             where = f"{fault.filename}: " if fault.filename else ""
             hint = " (free some space, or set paths.log_dir to another disk)" if fault.errno == 28 else ""
             return f"{where}{fault.strerror}{hint}"
-        if isinstance(fault, InstantiationException) and isinstance(fault.__cause__, TypeError):
-            if message := _wrong_arguments(str(fault), str(fault.__cause__)):
-                return message
+        if message := _wrong_arguments(fault):
+            return message
         if isinstance(fault, OmegaConfBaseException | HydraException) and fault.__cause__ is None:
             return str(fault).splitlines()[0]
         fault = fault.__cause__
     return None
 
 
-def _wrong_arguments(fault: str, cause: str) -> str | None:
-    """What to say of a `_target_` that does not take what its settings give; None where `cause` is another fault."""
-    where = f"{found[1]}: " if (found := re.search(r"full_key: (\S+)", fault)) else ""
+def _wrong_arguments(fault: BaseException) -> str | None:
+    """What to say of a `_target_` that does not take what its settings give; None of any other fault."""
+    if not isinstance(fault, InstantiationException) or not isinstance(fault.__cause__, TypeError):
+        return None
+    cause = str(fault.__cause__)
+    where = f"{found[1]}: " if (found := re.search(r"full_key: (\S+)", str(fault))) else ""
     if "unexpected keyword argument" in cause:
         return f"{where}{cause}; leave that setting out"
     if re.search(r"missing \d+ required", cause):
