@@ -9,7 +9,7 @@ import pytest
 from omegaconf import DictConfig
 from onnx import TensorProto, helper
 
-from facings.benchmark.rows import read_rows
+from facings.benchmark.rows import PROTOCOLS, read_rows
 from facings.benchmark.segmentation import mask_summary
 from facings.commands.benchmark import run
 from facings.commands.cli import main
@@ -125,7 +125,7 @@ def test_a_bundle_that_draws_masks(mask_shop: Shop, tmp_path: Path) -> None:
     assert figures["mask_ap"] == pytest.approx((6 * 91 + 4 * 61) / 1010)
     content = json.loads((tmp_path / "run" / "segmentation.json").read_text())
     assert (content["schema"], content["protocol"]) == ("facings.segmentation/1", "segmentation")
-    assert content["protocol_version"] == 1 and content["objects"] == content["outlined"] == 10
+    assert content["protocol_version"] == PROTOCOLS["segmentation"] and content["objects"] == content["outlined"] == 10
     table, expected = read_coco(mask_shop.annotations, mask_shop.images), []
     recognizer = Recognizer(Bundle.open(mask_shop.bundle), threads=1)
     for image in table.images:

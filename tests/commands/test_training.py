@@ -61,6 +61,9 @@ def test_resumed_run_equals_an_unbroken_one(tiny_data: Path, tmp_path: Path, bas
     assert stop.value.code == 130
     resume = f"resume={tmp_path / 'first' / 'checkpoints' / 'last.ckpt'}"
     train(tmp_path / "second", tiny_data, *words, resume, base=base)
+    first = read_checkpoint(tmp_path / "first" / "checkpoints" / "last.ckpt")["facings"]["minutes"]
+    whole = json.loads((tmp_path / "second" / "results.json").read_text())["minutes"]
+    assert 0 < first < whole, "what was spent before the interruption counts"
     unbroken, resumed = weights(tmp_path / "unbroken"), weights(tmp_path / "second")
     assert unbroken.keys() == resumed.keys()
     for name, value in unbroken.items():

@@ -23,7 +23,7 @@ FILE = "benchmark.jsonl"
 PROTOCOLS = {
     "frames": 1,
     "detection": 1,
-    "segmentation": 1,
+    "segmentation": 2,
     "recognition": 1,
     "end_to_end": 1,
     "turnover": 1,
@@ -31,7 +31,7 @@ PROTOCOLS = {
     "latency": 2,
     "scale": 1,
     "cross_store": 1,
-    "evaluate": 2,
+    "evaluate": 3,
 }
 OWN = ("metric", "value", "low", "high", "unit", "slice")
 

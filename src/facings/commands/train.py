@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +76,16 @@ def run(cfg: DictConfig) -> dict[str, float]:
     if cfg.dry_run:
         dry_run(task, data, console)
         return {}
-    trainer = build_trainer(cfg, resolved)
-    resume = _starting_point(cfg, task, console)
+    resume, before = _starting_point(cfg, task, console)
+
+    def spent() -> float:
+        return before + (time.monotonic() - start) / 60
+
+    trainer = build_trainer(cfg, resolved, spent)
     console.print(f"[bold]{cfg.run_name}[/]: run folder {folder}")
     _fit(trainer, task, data, resume, folder)
     figures = _final_figures(cfg, trainer, task, data)
-    minutes = (time.monotonic() - start) / 60
-    figures["minutes"] = minutes
+    figures["minutes"] = spent()
     if not first:
         return figures
     _save_predictions(task, data, folder, partial=tested_in_part(resolved))
@@ -162,10 +165,10 @@ def _class_weights(cfg: DictConfig, data: Any) -> dict[str, list[float]]:
     return {}
 
 
-def build_trainer(cfg: DictConfig, resolved: Mapping[str, Any]) -> pl.Trainer:
-    """The Lightning trainer with the configured callbacks and loggers, and the record in every checkpoint."""
+def build_trainer(cfg: DictConfig, resolved: Mapping[str, Any], spent: Callable[[], float]) -> pl.Trainer:
+    """The Lightning trainer with the configured callbacks and loggers, and the record in every checkpoint. `spent`: minutes."""
     callbacks = [instantiate(node) for node in cfg.callbacks.values() if node is not None]
-    callbacks.append(RecordConfig(str(cfg.task.name), resolved))
+    callbacks.append(RecordConfig(str(cfg.task.name), resolved, spent))
     if cfg.task.name == "detection":
         callbacks.append(TrainingBatchesSheet(Path(cfg.paths.output_dir), cfg.mean, cfg.std, resolved["labels"]))
     loggers = [instantiate(node) for node in cfg.logger.values() if node is not None]
@@ -233,8 +236,8 @@ def _largest_batch(cfg: DictConfig, task: pl.LightningModule, data: Any) -> int:
     return found
 
 
-def _starting_point(cfg: DictConfig, task: pl.LightningModule, console: Console) -> str | None:
-    """Check `resume` and load `initial_weights`; returns the checkpoint for the trainer to go on from."""
+def _starting_point(cfg: DictConfig, task: pl.LightningModule, console: Console) -> tuple[str | None, float]:
+    """Check `resume` and load `initial_weights`; returns the checkpoint for the trainer to go on from, and the minutes until it."""
     if cfg.resume and cfg.initial_weights:
         raise ConfigError(
             "resume and initial_weights are both set: the first goes on, the second starts anew; give one"
@@ -247,13 +250,14 @@ def _starting_point(cfg: DictConfig, task: pl.LightningModule, console: Console)
                 f"{cfg.initial_weights}: {len(anew)} weights do not fit and start anew: {', '.join(anew[:4])} …"
             )
     if not cfg.resume:
-        return None
+        return None, 0.0
     content = read_checkpoint(cfg.resume)
     kind = content["facings"]["task"]
     if kind != cfg.task.name:
         raise CheckpointError(f"{cfg.resume}: holds a {kind} run; this experiment is {cfg.task.name}")
     load_weights(task.model, content["state_dict"], source=str(cfg.resume))  # type: ignore[arg-type]
-    return str(cfg.resume)
+    # Checkpoints from before 2026-11-26 do not tell theirs.
+    return str(cfg.resume), float(content["facings"].get("minutes", 0.0))
 
 
 def _fit(trainer: pl.Trainer, task: pl.LightningModule, data: Any, resume: str | None, folder: Path) -> None:

@@ -175,12 +175,13 @@ class SameBatches(Callback):
 
 
 class RecordConfig(Callback):
-    """Put the resolved configuration into every checkpoint, so that the model can be built again from the file alone."""
+    """Put the resolved configuration into every checkpoint, so that the model can be built again from the file alone, and the
+    minutes that the training took until then (`spent`), so that a resumed one knows them."""
 
-    def __init__(self, task: str, config: Mapping[str, Any]) -> None:
-        self.record = {"task": task, "config": json.dumps(config)}
+    def __init__(self, task: str, config: Mapping[str, Any], spent: Callable[[], float]) -> None:
+        self.record, self.spent = {"task": task, "config": json.dumps(config)}, spent
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["facings"] = dict(self.record)
+        checkpoint["facings"] = {**self.record, "minutes": self.spent()}
