@@ -113,7 +113,7 @@ def create_pyramid(
         asked = create_backbone(name, pretrained=pretrained, out_indices=tuple(out_indices), **options)
         if _reductions(asked, every=False) == list(strides):
             return asked, list(asked.feature_info.channels())  # type: ignore[operator, union-attr]
-    except (IndexError, AssertionError, RuntimeError):
+    except (ConfigError, IndexError, RuntimeError):
         pass  # a number beyond its maps, or no maps at all: the next lines tell which
     try:
         found = _reductions(create_backbone(name, **options), every=True)
