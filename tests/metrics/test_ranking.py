@@ -13,8 +13,8 @@ from facings.metrics.rank_figures import (
     class_figures,
     cmc_curve,
     level_figures,
+    level_hits,
     level_labels,
-    level_recall,
     query_figures,
     summary,
 )
@@ -180,8 +180,8 @@ def test_levels_of_a_ragged_tree(rng: np.random.Generator) -> None:
     (gallery, of_view), (queries, labels) = clusters(rng, 70), clusters(rng, 30)
     of_class = [*paths, ("Milk", "Skimmed"), ("Bread", "Rye"), ("Bread",), ("Fruit", "Pear", "Abate")]
     asked, views = [of_class[c] for c in labels], [of_class[c] for c in of_view]
-    exact = level_figures(queries, asked, gallery, views, ks=(1, 5))
-    listed = level_recall(top_k(queries, gallery, 5).indices, asked, views)
+    exact = [summary(of, labels) for labels, of in level_figures(queries, asked, gallery, views, ks=(1, 5))]
+    listed = [hits.mean(axis=0) for hits in level_hits(top_k(queries, gallery, 5).indices, asked, views)]
     assert [level["r1"] for level in exact] == pytest.approx([level[0] for level in listed])
     assert [level["r5"] for level in exact] == pytest.approx([level[4] for level in listed])
     # The finest level is the classes themselves; a coarser one is never harder.

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.metrics.nearest import top_k
+from facings.metrics.nearest import own_pairs, top_k
 
 Vectors = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -46,8 +46,7 @@ def cross_hits(
             f"{len(gallery_labels)} labels: expected (Q, D) twice, (G, D) twice, Q and G labels, and none of them empty"
         )
     pairs = {"old": (old_queries, old_views), "cross": (new_queries, old_views), "new": (new_queries, new_views)}
-    hidden = np.flatnonzero(own >= 0) if own is not None else np.zeros(0, np.int64)
-    left_out = (hidden, own[hidden]) if own is not None else None
+    left_out = own_pairs(own)
     nearest = {name: top_k(asked, views, 1, left_out=left_out).indices[:, 0] for name, (asked, views) in pairs.items()}
     return {
         name: ((first >= 0) & (gallery_labels[first] == labels)).astype(np.float64) for name, first in nearest.items()

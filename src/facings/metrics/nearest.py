@@ -28,6 +28,16 @@ class Nearest(NamedTuple):
     similarities: Vectors
 
 
+def own_pairs(own: Indices | None) -> tuple[Indices, Indices] | None:
+    """`top_k`'s `left_out` out of (Q,) each query's own view, -1 for none; None where no query has one.
+
+    >>> own_pairs(np.array([-1, 4]))
+    (array([1]), array([4]))
+    """
+    asked = np.flatnonzero(own >= 0) if own is not None else np.zeros(0, np.int64)
+    return (asked, own[asked]) if own is not None and len(asked) else None
+
+
 def top_k(
     queries: NDArray[Any],
     gallery: Gallery | Iterable[NDArray[Any]],

@@ -126,33 +126,20 @@ def level_figures(
     *,
     ks: Sequence[int] = (1, 5),
     own: Indices | None = None,
-) -> list[dict[str, float]]:
-    """The summary at each level from the coarsest, where a view of the same category is right.
+) -> list[tuple[Indices, dict[str, Values]]]:
+    """At each level from the coarsest the queries' labels (Q,) there, and their `query_figures`, where a view of the same category
+    is right.
 
     Paths as names from coarse to fine, one a row. Each level is ranked anew: coarse levels have many right views a query,
-    and are refused past `ranking.MAX_PAIRS`; R@k alone then comes from `level_recall`.
+    and are refused past `ranking.MAX_PAIRS`; R@k alone then comes from `level_hits`.
 
     By hand: an apple's nearest view is a pear, then an apple: at the fruit level right at 1, at the apple level at 2.
 
     >>> at = lambda *degrees: np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
     >>> paths = [("Fruit", "Pear"), ("Fruit", "Apple")]
-    >>> [level["r1"] for level in level_figures(at(0), [("Fruit", "Apple")], at(10, 20), paths)]
-    [1.0, 0.0]
+    >>> [of["r1"].tolist() for _, of in level_figures(at(0), [("Fruit", "Apple")], at(10, 20), paths)]
+    [[1.0], [0.0]]
     """
-    figures = level_query_figures(queries, query_paths, gallery, gallery_paths, ks=ks, own=own)
-    return [summary(of, labels) for labels, of in figures]
-
-
-def level_query_figures(
-    queries: NDArray[Any],
-    query_paths: Sequence[Sequence[str]],
-    gallery: Gallery,
-    gallery_paths: Sequence[Sequence[str]],
-    *,
-    ks: Sequence[int] = (1, 5),
-    own: Indices | None = None,
-) -> list[tuple[Indices, dict[str, Values]]]:
-    """At each level from the coarsest the queries' labels (Q,) there, and their `query_figures`; see `level_figures`."""
     count = len(query_paths)
     found = []
     for labels in level_labels([*query_paths, *gallery_paths]):
@@ -161,21 +148,15 @@ def level_query_figures(
     return found
 
 
-def level_recall(
-    nearest: Indices, query_paths: Sequence[Sequence[str]], gallery_paths: Sequence[Sequence[str]]
-) -> list[list[float]]:
-    """R@1 … R@K at each level from the coarsest, out of `top_k`'s indices (Q, K): for any size of gallery.
-
-    >>> level_recall(np.array([[0, 1]]), [("Fruit", "Apple")], [("Fruit", "Pear"), ("Fruit", "Apple")])
-    [[1.0, 1.0], [0.0, 1.0]]
-    """
-    return [hits.mean(axis=0).tolist() for hits in level_hits(nearest, query_paths, gallery_paths)]
-
-
 def level_hits(
     nearest: Indices, query_paths: Sequence[Sequence[str]], gallery_paths: Sequence[Sequence[str]]
 ) -> list[NDArray[np.bool_]]:
-    """(Q, K) at each level from the coarsest: whether a right view is among the first 1 … K; see `level_recall`."""
+    """(Q, K) at each level from the coarsest: whether a right view is among the first 1 … K, out of `top_k`'s indices (Q, K): for
+    any size of gallery.
+
+    >>> [hits.tolist() for hits in level_hits(np.array([[0, 1]]), [("Fruit", "Apple")], [("Fruit", "Pear"), ("Fruit", "Apple")])]
+    [[[True, True]], [[False, True]]]
+    """
     count = len(query_paths)
     levels = []
     for labels in level_labels([*query_paths, *gallery_paths]):

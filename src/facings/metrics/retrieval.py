@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.metrics.nearest import top_k
+from facings.metrics.nearest import own_pairs, top_k
 from facings.metrics.reranking import CANDIDATES, Reranking, reranked
 
 Vectors = NDArray[np.float32]
@@ -58,10 +58,7 @@ def retrieval_metrics(
     if exclude_self:
         own = np.arange(len(queries), dtype=np.int64)
     hidden = np.full(len(queries), -1, np.int64) if own is None else own
-    views = {
-        int(label): int(count) for label, count in zip(*np.unique(gallery_labels, return_counts=True), strict=True)
-    }
-    relevant = np.array([views.get(int(label), 0) for label in query_labels]) - (hidden >= 0)
+    relevant = _views_of(query_labels, gallery_labels) - (hidden >= 0)
     depth = min(len(gallery) - int((hidden >= 0).any()), max(*ks, int(relevant.max()), 1))
     if depth == 0:
         return dict.fromkeys([*(f"r{k}" for k in ks), "map_at_r"], 0.0)
@@ -95,12 +92,18 @@ def reranked_metrics(
     Raises ValueError when there is no query or no view.
     """
     _check(queries, query_labels, gallery, gallery_labels)
-    relevant = (gallery_labels[None] == np.unique(query_labels)[:, None]).sum(axis=1)[
-        np.unique(query_labels, return_inverse=True)[1]
-    ]
+    relevant = _views_of(query_labels, gallery_labels)
     found = reranked(way, queries, gallery, min(len(gallery), max(CANDIDATES, *ks, int(relevant.max()))))
     right = gallery_labels[found.indices] == query_labels[:, None]
     return {name: float(values.mean()) for name, values in _of_lists(right, relevant, ks).items()}
+
+
+def _views_of(labels: Labels, gallery_labels: Labels) -> Labels:
+    """(Q,) how many views the gallery has of each label."""
+    views = {
+        int(label): int(count) for label, count in zip(*np.unique(gallery_labels, return_counts=True), strict=True)
+    }
+    return np.array([views.get(int(label), 0) for label in labels], np.int64)
 
 
 def _of_lists(right: NDArray[np.bool_], relevant: Labels, ks: Sequence[int]) -> dict[str, NDArray[np.float64]]:
@@ -187,9 +190,7 @@ def _ranked(
 
     `own`: (q,) the view that each query may not find, -1 for none.
     """
-    hidden = np.flatnonzero(own >= 0) if own is not None else np.zeros(0, np.int64)
-    left_out = (hidden, own[hidden]) if own is not None and len(hidden) else None
-    ranked: Labels = gallery_labels[top_k(queries, gallery, depth, left_out=left_out).indices]
+    ranked: Labels = gallery_labels[top_k(queries, gallery, depth, left_out=own_pairs(own)).indices]
     return ranked
 
 

@@ -13,9 +13,9 @@ from facings.metrics.rank_figures import (
     Missing,
     class_figures,
     cmc_curve,
+    level_figures,
     level_hits,
     level_labels,
-    level_query_figures,
     query_figures,
     summary,
 )
@@ -116,7 +116,7 @@ def _levels(
     asked, views = [paths[label] for label in query_labels], [paths[label] for label in gallery_labels]
     # A camera's own views are hidden by product, which ranking anew by category would not know.
     if cameras is None and len(queries) * len(gallery) <= PAIRS:
-        return level_query_figures(queries, asked, gallery, views, ks=ks, own=own)
+        return level_figures(queries, asked, gallery, views, ks=ks, own=own)
     of_query = [labels[: len(asked)] for labels in level_labels([*asked, *views])]
     return [
         (labels, {f"r{k}": hits[:, min(k, hits.shape[1]) - 1].astype(np.float64) for k in ks})
