@@ -54,7 +54,10 @@ def test_lists_are_put_in_a_better_order_on_demand(tiny_shop: TinyShop, tmp_path
     figures = evaluate(tmp_path / "plain", f"checkpoint={tiny_shop.embedder}")
     better = evaluate(tmp_path / "better", f"checkpoint={tiny_shop.embedder}", "rerank=expansion")
     assert set(better) - set(figures) == {"reranked_r1", "reranked_r5", "reranked_map_at_r"}
-    assert all(0 <= better[name] <= 1 for name in better if name.startswith("reranked"))
+    spans = json.loads((tmp_path / "better" / "retrieval.json").read_text())["intervals"]["products"]
+    for name in set(better) - set(figures):
+        assert spans[name]["value"] == pytest.approx(better[name])
+        assert 0 <= spans[name]["low"] <= better[name] <= spans[name]["high"] <= 1
 
 
 def test_queries_that_are_the_gallery_are_no_leaks_of_themselves(tiny_shop: TinyShop, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def retrieval_metrics(
     return {name: total / len(queries) for name, total in sums.items()}
 
 
-def reranked_metrics(
+def reranked_figures(
     way: Reranking,
     queries: Vectors,
     query_labels: Labels,
@@ -79,15 +79,16 @@ def reranked_metrics(
     gallery_labels: Labels,
     *,
     ks: Sequence[int] = (1, 5),
-) -> dict[str, float]:
-    """The same of `retrieval_metrics` after `facings.metrics.reranking.reranked`, of as many views as a product has, 100 or more.
+) -> dict[str, NDArray[np.float64]]:
+    """(Q,) of each query the figures of `retrieval_metrics`, after `facings.metrics.reranking.reranked` of as many views as a
+    product has, 100 or more.
 
     By hand: the nearest view, 8 degrees away, is another product's; mixed with all three views the query turns to -2.75 degrees:
 
     >>> at = lambda *degrees: np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1).astype(np.float32)
-    >>> found = reranked_metrics("expansion", at(0), np.array([0]), at(8, -9, -10), np.array([1, 0, 0]), ks=(1,))
+    >>> found = reranked_figures("expansion", at(0), np.array([0]), at(8, -9, -10), np.array([1, 0, 0]), ks=(1,))
     >>> found["r1"]
-    1.0
+    array([1.])
 
     Raises ValueError when there is no query or no view.
     """
@@ -95,7 +96,7 @@ def reranked_metrics(
     relevant = _views_of(query_labels, gallery_labels)
     found = reranked(way, queries, gallery, min(len(gallery), max(CANDIDATES, *ks, int(relevant.max()))))
     right = gallery_labels[found.indices] == query_labels[:, None]
-    return {name: float(values.mean()) for name, values in _of_lists(right, relevant, ks).items()}
+    return _of_lists(right, relevant, ks)
 
 
 def _views_of(labels: Labels, gallery_labels: Labels) -> Labels:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from facings.errors import ConfigError
 from facings.metrics.reranking import Reranking
-from facings.metrics.retrieval import prototype_predictions, reranked_metrics, retrieval_metrics
+from facings.metrics.retrieval import prototype_predictions, reranked_figures, retrieval_metrics
 from facings.metrics.retrieval_intervals import figure_intervals
 from facings.metrics.retrieval_report import retrieval_report
 from facings.metrics.two_covariance import likeliest_predictions
@@ -263,18 +263,18 @@ class ReidTask(pl.LightningModule):
         if stage == "test" and own is None:
             likeliest = likeliest_predictions(*vectors, gallery["labels"])
             hits |= {} if likeliest is None else {"likeliest_top1": (likeliest == truth).astype(np.float64)}
-        results |= {name: float(np.nanmean(of)) for name, of in hits.items()}
-        if "probabilities" in queries:
-            model: Any = self.model
-            results |= attribute_figures(queries["probabilities"], queries["attributes"], model.attributes.names)
         if stage == "test" and self.rerank is not None:
             if own is not None:
                 raise ConfigError(
                     f"rerank={self.rerank}: queries stand in their own gallery, so neighbours would tell them of themselves; "
                     "leave out rerank, or ask a gallery of other rows"
                 )
-            better = reranked_metrics(self.rerank, vectors[0], truth, vectors[1], gallery["labels"])
-            results |= {f"reranked_{name}": value for name, value in better.items()}
+            better = reranked_figures(self.rerank, vectors[0], truth, vectors[1], gallery["labels"])
+            hits |= {f"reranked_{name}": of for name, of in better.items()}
+        results |= {name: float(np.nanmean(of)) for name, of in hits.items()}
+        if "probabilities" in queries:
+            model: Any = self.model
+            results |= attribute_figures(queries["probabilities"], queries["attributes"], model.attributes.names)
         if stage == "test":
             self.report = retrieval_report(vectors[0], truth, vectors[1], gallery["labels"], paths=self.paths, own=own)
             spans = figure_intervals(hits, groups=truth)
