@@ -86,7 +86,9 @@ def test_figures_of_the_better_order(rng: np.random.Generator, way: Reranking) -
     better = {name: values.mean() for name, values in of_each.items()}
     assert set(better) == set(plain) and better["map_at_r"] > plain["map_at_r"]
     lists = of_view[reranked(way, queries, gallery).indices] == labels[:, None]
-    assert of_each["r1"].tolist() == lists[:, 0].tolist() and of_each["r5"].tolist() == lists[:, :5].any(axis=1).tolist()
+    assert (
+        of_each["r1"].tolist() == lists[:, 0].tolist() and of_each["r5"].tolist() == lists[:, :5].any(axis=1).tolist()
+    )
 
 
 @pytest.mark.parametrize("way", get_args(Reranking))
