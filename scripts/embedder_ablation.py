@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,11 +97,12 @@ def trained(variant: Variant, options: argparse.Namespace) -> None:
 def asked_otherwise(one: Embedding) -> dict[str, Right]:
     """The recipe's embeddings, asked in each way of `ASKED`."""
     rows = list(dict.fromkeys([*one.data.train_rows, *one.data.gallery_rows, *one.data.test_rows]))
-    found: dict[str, Right] = {}
-    views: tuple[Averaging, ...] = ("flip", "multicrop")
-    for tta in views:
-        found[tta] = by_mean(one, one.crops(one.data.gallery_rows, tta=tta), one.crops(one.data.test_rows, tta=tta))
-    plain = one.crops(rows)
+    averages = one.averages(rows, get_args(Averaging))
+    plain = averages.pop("none")
+    found: dict[str, Right] = {
+        way: by_mean(one, *(crops.take(of) for of in (one.data.gallery_rows, one.data.test_rows)))
+        for way, crops in averages.items()
+    }
     for name, crops in (
         ("likeliest", plain),
         ("joined", joined_crops(one, plain, one.crops(rows, model=one.frozen()))),

@@ -26,8 +26,9 @@ def grocery(runs: Sequence[Path]) -> Taken:
     asked = [Embedding(run) for run in runs]
     first, metrics = asked[0], Metrics()
     averaged: Mapping[Averaging, str] = {"none": "", "flip": "_flip"}
+    seen = [first.averages(rows, tuple(averaged)) for rows in (first.data.gallery_rows, first.data.test_rows)]
     for tta, suffix in averaged.items():
-        sides = [first.crops(rows, tta=tta) for rows in (first.data.gallery_rows, first.data.test_rows)]
+        sides = [crops[tta] for crops in seen]
         for ending, crops in ((suffix, sides), (f"{suffix}_alone", first.alone(*sides))):
             right = _classified(first, *crops) if crops else {}
             metrics |= {f"{name}{ending}": right_share(hits) for name, hits in right.items()}

@@ -96,14 +96,28 @@ class Embedding:
         data: RecognitionDataModule | None = None,
     ) -> Crops:
         """`rows` of `data` through `model` (the trained one by default)."""
+        return self.averages(rows, (tta,), model=model, data=data)[tta]
+
+    def averages(
+        self,
+        rows: Sequence[RecognitionRow],
+        ways: Sequence[Averaging],
+        *,
+        model: nn.Module | None = None,
+        data: RecognitionDataModule | None = None,
+    ) -> dict[Averaging, Crops]:
+        """The same averaged over views in each of `ways`; the crop itself, a view of every way, is embedded once."""
         labels: list[NDArray[np.int64]] = []
-        vectors: list[Vectors] = []
+        vectors: dict[Averaging, list[Vectors]] = {way: [] for way in ways}
         with torch.inference_mode():
             for batch in (data or self.data).loader(rows):
-                views = [self._embed(model or self.model, view) for view in crop_views(batch["crops"], tta)]
-                vectors.append(F.normalize(torch.stack(views).mean(dim=0), dim=1).numpy())
+                itself = self._embed(model or self.model, batch["crops"])
+                for way in ways:
+                    others = crop_views(batch["crops"], way)[1:]
+                    views = [itself, *(self._embed(model or self.model, view) for view in others)]
+                    vectors[way].append(F.normalize(torch.stack(views).mean(dim=0), dim=1).numpy())
                 labels.append(batch["labels"].numpy())
-        return Crops(rows, np.concatenate(labels), np.concatenate(vectors))
+        return {way: Crops(rows, np.concatenate(labels), np.concatenate(parts)) for way, parts in vectors.items()}
 
     def judged(self, predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
         """Whether product (`fine`) and category (`coarse`) are right; both (N,) places in the data's list of products."""
