@@ -115,7 +115,13 @@ def test_near_pairs_are_those_of_comparing_all_with_all(rng: np.random.Generator
     thumbs = [np.asarray(Image.fromarray(b).resize((32, 32), Image.Resampling.BICUBIC)).clip(0, 255) for b in base]
     thumbs = [thumb.astype(np.uint8) for thumb in thumbs]
     thumbs += [np.clip(thumb * 0.9 + rng.normal(0, 3, thumb.shape), 0, 255).astype(np.uint8) for thumb in thumbs[:20]]
-    assert {(first, second) for first, second, _ in near_pairs(thumbs)} == {(i, 60 + i) for i in range(20)}
+    assert {(pair.first, pair.second, pair.mirrored) for pair in near_pairs(thumbs)} == {
+        (i, 60 + i, False) for i in range(20)
+    }
+    turned = [*thumbs[:60], *(thumb[:, ::-1] for thumb in thumbs[:5])]
+    assert {(pair.first, pair.second, pair.mirrored) for pair in near_pairs(turned)} == {
+        (i, 60 + i, True) for i in range(5)
+    }
     assert list(near_pairs([np.full((32, 32), 9, np.uint8)] * 3)) == []
 
 

@@ -52,6 +52,14 @@ def test_equal_pixels_in_other_bytes_count_under_any_product(clean: tuple[Rows, 
     assert audit.leaks[0].detail == "equal pixels in other bytes, but a and c"
 
 
+def test_a_mirrored_copy_gives_its_query_away(clean: tuple[Rows, Rows], tmp_path: Path) -> None:
+    queries, others = clean
+    Image.open(queries[1].path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "turned.jpg", quality=70)
+    audit = retrieval_leaks(queries, [*others, row(tmp_path / "turned.jpg", "b", "gallery")])
+    assert [(leak.kind, leak.query, leak.other) for leak in audit.leaks] == [("near", 1, len(others))]
+    assert audit.leaks[0].detail.startswith("mirrored, ")
+
+
 def test_every_planted_leak_is_found_and_named(clean: tuple[Rows, Rows], tmp_path: Path) -> None:
     queries, others = clean
     (tmp_path / "copy.png").write_bytes(queries[0].path.read_bytes())

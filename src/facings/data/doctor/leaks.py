@@ -82,13 +82,12 @@ def _check_near(entries: Sequence[Listed], pictures: Mapping[Path, Picture], fin
     alone = {(pictures[e.path].digest, e.split): e for e in reversed(entries) if pictures[e.path].thumb is not None}
     kept = list(alone.values())
     thumbs = [thumb for e in kept if (thumb := pictures[e.path].thumb) is not None]
-    for one, two, apart in near_pairs(thumbs):
-        first, other = kept[one], kept[two]
+    for pair in near_pairs(thumbs):
+        first, other = kept[pair.first], kept[pair.second]
         if pictures[first.path].digest == pictures[other.path].digest or not _may_be_twins(first, other):
             continue
         kind = "image-near" if first.split == other.split else "leak-near"
-        detail = f"{apart} of 64 bits apart"
-        findings.add(kind, detail, split=_splits(first, other), picture=first.path, other=other.path)
+        findings.add(kind, pair.detail, split=_splits(first, other), picture=first.path, other=other.path)
 
 
 def _splits(first: Listed, other: Listed) -> str:

@@ -32,7 +32,7 @@ Crop = tuple[str, tuple[float, ...] | None]
 @dataclass(frozen=True)
 class Leak:
     """`query`, `other`: row numbers. `kind`: `identical` (same bytes, same place), `pixels` (other bytes, equal pixels),
-    `near` (a copy that was re-encoded, scaled or brightened), `frame` (another place of the same picture)."""
+    `near` (a copy that was re-encoded, scaled, brightened or mirrored), `frame` (another place of the same picture)."""
 
     kind: Kind
     query: int
@@ -131,17 +131,18 @@ def _near(
     """Crops of one product that look alike, and those that are equal pixel by pixel, of any."""
     keys = list(crops)
     asking, asked = _by_crop(queries, pictures), _by_crop(others, pictures)
-    for one, two, apart in near_pairs(list(crops.values())):
-        for first, second in ((keys[one], keys[two]), (keys[two], keys[one])):
+    for pair in near_pairs(list(crops.values())):
+        for one, two in ((pair.first, pair.second), (pair.second, pair.first)):
+            first, second = keys[one], keys[two]
             pairs = [
                 (query, other)
                 for query in asking.get(first, ())
                 for other in asked.get(second, ())
                 if (query, other) not in known
             ]
-            alike = [pair for pair in pairs if queries[pair[0]].product_id == others[pair[1]].product_id]
+            alike = [(one, two) for one, two in pairs if queries[one].product_id == others[two].product_id]
             # Equal pixels have equal hashes, so that two flavours of a brand are seldom opened.
-            if not alike and (apart or not pairs):
+            if not alike and (pair.apart or pair.mirrored or not pairs):
                 continue
             query, other = pairs[0]
             if _equal_pixels(queries[query], others[other]):
@@ -149,7 +150,7 @@ def _near(
                     detail = f"equal pixels in other bytes, {_labels(queries[query], others[other])}"
                     yield Leak("pixels", query, other, detail)
             else:
-                yield from (Leak("near", query, other, f"{apart} of 64 bits apart") for query, other in alike)
+                yield from (Leak("near", query, other, pair.detail) for query, other in alike)
 
 
 def _by_crop(rows: Sequence[RecognitionRow], pictures: Mapping[Path, Picture]) -> dict[Crop, list[int]]:

@@ -5,6 +5,7 @@ benchmarking of perceptual image hash functions", 2010) proposes pairs, the thum
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,22 @@ BLOCK = 1 << 22
 FLAT = 3.0
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two near-identical pictures, first < second, their hashes `apart` bits apart; `mirrored`: once one of them is turned left to
+    right, and not as they are."""
+
+    first: int
+    second: int
+    apart: int
+    mirrored: bool
+
+    @property
+    def detail(self) -> str:
+        """In words."""
+        return f"{'mirrored, ' if self.mirrored else ''}{self.apart} of 64 bits apart"
+
+
 def perceptual_hash(thumb: NDArray[np.uint8]) -> int:
     """(32, 32) gray → 64 bits: whether each of the lowest 8 × 8 frequencies, without the mean, is above their median."""
     frequencies = _COSINES @ thumb.astype(np.float64) @ _COSINES.T
@@ -31,12 +48,28 @@ def perceptual_hash(thumb: NDArray[np.uint8]) -> int:
     return int(np.packbits(bits).view(">u8")[0])
 
 
-def near_pairs(thumbs: Sequence[NDArray[np.uint8]]) -> Iterator[tuple[int, int, int]]:
-    """Pairs (first, second, bits apart) of near-identical pictures, first < second, each once.
+def near_pairs(thumbs: Sequence[NDArray[np.uint8]]) -> Iterator[Pair]:
+    """Pairs of pictures that are near-identical as they are, or mirrored, each once.
 
     Pairs are looked for within buckets of equal bands; a bucket that holds half of a large set (pictures on white ground)
     is compared in blocks, so memory stays bounded.
     """
+    count = len(thumbs)
+    plain: set[tuple[int, int]] = set()
+    turned: dict[tuple[int, int], int] = {}
+    for first, second, apart in _alike([*thumbs, *(thumb[:, ::-1] for thumb in thumbs)]):
+        if second < count:
+            plain.add((first, second))
+            yield Pair(first, second, apart, mirrored=False)
+        elif first < count:
+            turned.setdefault((min(first, second - count), max(first, second - count)), apart)
+    for (first, second), apart in turned.items():
+        if first != second and (first, second) not in plain:
+            yield Pair(first, second, apart, mirrored=True)
+
+
+def _alike(thumbs: Sequence[NDArray[np.uint8]]) -> Iterator[tuple[int, int, int]]:
+    """(first, second, bits apart) of near-identical thumbnails, first < second, each once."""
     usable = np.array([i for i, thumb in enumerate(thumbs) if thumb.std() >= FLAT], np.int64)
     if len(usable) < 2:
         return
