@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from facings.benchmark.rows import append_rows, read_rows, row, stamp
+from facings.benchmark.rows import PROTOCOLS, append_rows, read_rows, row, stamp
 from facings.commands.benchmark import run
 from facings.commands.benchmark_runs import read_run
 from facings.commands.cli import main
@@ -71,7 +71,7 @@ def test_a_worse_run_loses_and_the_same_one_draws(benchmark_run: Path, spoiled: 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda c: c.update(protocol_version=2), "protocol frames version 1 against 2"),
+        (lambda c: c.update(protocol_version=1), f"protocol frames version {PROTOCOLS['frames']} against 1"),
         (
             lambda c: c["data"]["checksums"].update({"instances_val.json": "0" * 64}),
             "data instances_val.json has checksum",
@@ -130,7 +130,7 @@ def test_robustness_of_the_shop(benchmark_config, tmp_path: Path) -> None:
     assert figures["ap50_loss_tilt"] > 0.2
     of = [entry["loss"] for entry in content["slices"] if entry["corruption"] == "tilt" and entry["metric"] == "ap50"]
     assert figures["ap50_loss_tilt"] == pytest.approx(np.mean(of))
-    assert content["protocol_version"] == 1 and content["bundle"]["sha256"] and content["data"]
+    assert content["protocol_version"] == PROTOCOLS["robustness"] and content["bundle"]["sha256"] and content["data"]
     assert len(read_rows(tmp_path / "benchmark.jsonl")) == 3 + 2 * 12 + 3 * 3
 
 

@@ -5,6 +5,7 @@ Everything is asked of the store runtime, so that the figures are the exported b
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,14 @@ from facings.metrics.end_to_end import (
     frame_outcome,
     match_boxes,
 )
+from facings.metrics.matching import box_overlap
 from facings.runtime.decision import decide
 from facings.runtime.images import read_image
 from facings.runtime.recognizer import Recognizer
 from facings.structures import Decision, Detections
 
+# Of a box that so much lies in a crowd region, nobody knows whether it is right.
+CROWDED = 0.5
 NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 Figures = dict[str, float]
 Intervals = dict[str, tuple[float, float]]
@@ -44,6 +48,7 @@ def answer_frames(
 ) -> list[Answer]:
     """Ask the bundle about every frame, for these `parts` (see `PARTS`) and no more. `advance` is called after each.
 
+    What is decided in a crowd region is left out, see `judged_part`; detections are all there, COCO's figures ignore them there.
     Without `end_to_end` no box is named: decisions are those of a bundle without gallery, or without `detection` empty.
 
     Raises DataError for a damaged picture.
@@ -55,7 +60,7 @@ def answer_frames(
         nearest: tuple[str, ...] = ()
         if "end_to_end" in parts:
             result = recognizer.run(image)
-            detections, decision = result.detections, result.decision
+            detections, decision = result.detections, judged_part(result.decision, frame)
             if recognizer.gallery is not None:
                 enrolled = frozenset(recognizer.gallery.items)
                 outcome = frame_outcome(decision, frame.boxes, frame.products, enrolled=enrolled)
@@ -63,12 +68,25 @@ def answer_frames(
             detections = recognizer.detect(image)
             if "end_to_end" not in parts:
                 sure = detections.above(recognizer.bundle.postprocess.score_threshold)
-                decision = decide(sure, None, recognizer.bundle, None)
+                decision = judged_part(decide(sure, None, recognizer.bundle, None), frame)
         if "identification" in parts and recognizer.gallery is not None:
             ranks, nearest = identify(recognizer, image, frame.boxes, frame.products)
         answers.append(Answer(frame, decision, detections, outcome, ranks, nearest))
         advance()
     return answers
+
+
+def judged_part(decision: Decision, frame: Frame) -> Decision:
+    """The decision without the items that lie in a crowd region of the frame and on none of its objects."""
+    if not frame.crowds or not decision.items:
+        return decision
+    boxes = np.array([item.box for item in decision.items], np.float32)
+    scores = np.array([item.detection_score for item in decision.items], np.float32)
+    regions = np.array([box for box, _ in frame.crowds], np.float32)
+    found, crowd = (xyxy_to_xywh(of).astype(np.float64) for of in (boxes, regions))
+    within = box_overlap(found, crowd, np.ones(len(regions), bool)).max(axis=1) >= CROWDED
+    left_out = within & (match_boxes(boxes, scores, frame.boxes) < 0)
+    return replace(decision, items=tuple(item for item, out in zip(decision.items, left_out, strict=True) if not out))
 
 
 def answer_queries(recognizer: Recognizer, queries: Sequence[Query], advance: Advance = lambda: None) -> list[int]:

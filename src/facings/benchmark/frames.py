@@ -18,7 +18,8 @@ from facings.errors import DataError
 @dataclass(frozen=True)
 class Frame:
     """A picture and its truth: `boxes` (N, 4) float32 xyxy pixels; `labels` (N,) int64; `products`: id or None each; `camera`,
-    `moment`: who took it, and when, None where that is not known."""
+    `moment`: who took it, and when, None where that is not known; `crowds`: xyxy and label of each region of objects that nobody
+    told apart: what is found there, and is none of the boxes, is neither right nor wrong."""
 
     image_id: int
     path: Path
@@ -27,6 +28,7 @@ class Frame:
     products: tuple[str | None, ...]
     camera: str | None = None
     moment: datetime | None = None
+    crowds: tuple[tuple[tuple[float, ...], int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ class Data:
         """The frames' boxes as a COCO dict: category id = label number + 1."""
         annotations: list[dict[str, Any]] = []
         for frame in self.frames:
-            for (x1, y1, x2, y2), label in zip(frame.boxes.tolist(), frame.labels.tolist(), strict=True):
-                size = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
+            objects = [(*pair, 0) for pair in zip(frame.boxes.tolist(), frame.labels.tolist(), strict=True)]
+            for (x1, y1, x2, y2), label, crowd in [*objects, *((box, label, 1) for box, label in frame.crowds)]:
+                size = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": crowd}
                 number = len(annotations) + 1
                 annotations.append({"id": number, "image_id": frame.image_id, "category_id": label + 1, **size})
         images = [{"id": frame.image_id, "file_name": frame.path.name} for frame in self.frames]

@@ -87,9 +87,18 @@ def spoiled_frame(
     """The picture of a cell and its truth: boxes moved, objects that no longer count gone."""
     if cell == CLEAN:
         return image, frame
-    found: Spoiled = spoil(image, frame.boxes, *cell, index=index, seed=seed)
-    products = tuple(frame.products[place] for place in found.kept.tolist())
-    return found.image, replace(frame, boxes=found.boxes, labels=frame.labels[found.kept], products=products)
+    count = len(frame.boxes)
+    regions = np.array([box for box, _ in frame.crowds], np.float32).reshape(-1, 4)
+    found: Spoiled = spoil(image, np.concatenate([frame.boxes, regions]), *cell, index=index, seed=seed)
+    own = found.kept < count
+    kept = found.kept[own]
+    products = tuple(frame.products[place] for place in kept.tolist())
+    crowds = tuple(
+        (tuple(box), frame.crowds[place - count][1])
+        for box, place in zip(found.boxes[~own].tolist(), found.kept[~own].tolist(), strict=True)
+    )
+    moved = replace(frame, boxes=found.boxes[own], labels=frame.labels[kept], products=products, crowds=crowds)
+    return found.image, moved
 
 
 def query_frames(queries: Sequence[Query]) -> tuple[Frame, ...]:

@@ -60,7 +60,7 @@ def read_frames(
     frames = tuple(
         Frame(
             i.image_id, i.path, i.boxes, i.labels, tuple(None if p in hidden else p for p in i.product_ids), i.camera_id,
-            i.captured_at,
+            i.captured_at, tuple((crowd.box, crowd.label) for crowd in i.crowds),
         )
         for i in table.images[:limit]
     )  # fmt: skip

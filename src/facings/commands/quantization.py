@@ -19,9 +19,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from facings.benchmark.accuracy import Answer, answer_queries, coco_results, identification_figures
-from facings.benchmark.frames import Data, Frame, Query, label_numbers
+from facings.benchmark.frames import Data, Query, label_numbers
 from facings.benchmark.graph_latency import compare_graphs, ratio
-from facings.data.coco import read_coco
+from facings.commands.benchmark_data import read_frames
 from facings.errors import ConfigError
 from facings.export.bundle import add_sibling
 from facings.export.calibration_data import Samples, detector_samples, embedder_samples
@@ -194,10 +194,9 @@ def _measure(role: str, cfg: DictConfig, bundle: Bundle) -> Callable[[Path], flo
 def evaluation_frames(cfg: DictConfig) -> Data:
     """The frames that detector files are judged by."""
     wanted = cfg.quantization.evaluation
-    table = read_coco(wanted.annotations, wanted.images, class_agnostic=bool(wanted.class_agnostic))
     limit = None if wanted.limit is None else int(wanted.limit)
-    frames = tuple(Frame(i.image_id, i.path, i.boxes, i.labels, i.product_ids) for i in table.images[:limit])
-    return Data("evaluation", frames, table.labels, {Path(wanted.annotations).name: table.checksum()})
+    agnostic = bool(wanted.class_agnostic)
+    return read_frames("evaluation", wanted.annotations, wanted.images, agnostic=agnostic, unknown=(), limit=limit)
 
 
 def evaluation_queries(cfg: DictConfig) -> list[Query]:
