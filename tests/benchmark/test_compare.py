@@ -103,7 +103,8 @@ def test_what_is_no_run_is_named(benchmark_run: Path, tmp_path: Path, capsys) ->
 def test_rows_carry_where_they_come_from_and_append(benchmark_run: Path, tmp_path: Path) -> None:
     rows = read_rows(benchmark_run / "benchmark.jsonl")
     first = next(entry for entry in rows if entry["metric"] == "ap50")
-    assert first["protocol"] == "frames" and first["version"] == 1 and first["low"] <= first["value"] <= first["high"]
+    assert (first["protocol"], first["version"]) == ("frames", PROTOCOLS["frames"])
+    assert first["low"] <= first["value"] <= first["high"]
     assert first["bundle"]["name"] == "tiny-1" and len(first["bundle"]["sha256"]) == 64 and first["seeds"] == [0]
     assert set(first["data"]) == {"instances_val.json", "recognition.csv"} and first["commit"] and first["run"] == "."
     assert {"cacc", "product_ap50", "mciou"} <= {entry["metric"] for entry in rows}
