@@ -47,6 +47,9 @@ def test_unseen_asks_for_the_strangers_alone(held_out: Path, tmp_path: Path, mon
     for k in unseen_goods.ENROLLED:
         assert metrics[f"trained_nearest_r1_k{k}"] == metrics[f"frozen_r1_k{k}"]
         assert metrics[f"seen_trained_r1_k{k}"] == metrics[f"seen_frozen_likeliest_r1_k{k}"]
+    assert not any(name.endswith("spread") for name in metrics)
+    twice = record(RECORDS, "emb-unseen", [held_out, held_out], command="test", folder=tmp_path)
+    assert [twice[f"r1_k{k}_run_spread"]["value"] for k in unseen_goods.ENROLLED] == [0.0] * 4
     one = Embedding(held_out)
     shelf = unseen_goods._shelf(one.data, 1, 0)
     views = {product: sum(row.product_id == product for row in shelf) for product in one.data.products}

@@ -146,7 +146,8 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
         "Goods that training never saw, enrolled from k photos beside 8 photos of each that it saw: R@1 of their test photos "
         "among all 81, over draws of 20 goods and of photos, by the likeliest product of the trained embedding joined with the "
         "whitened frozen one. trained_: without the frozen one; frozen_: the ImageNet backbone's mean feature in the same run; "
-        "nearest_: by the nearest view, as frozen_ is without likeliest_; seen_: test photos of the goods that were trained.",
+        "nearest_: by the nearest view, as frozen_ is without likeliest_; seen_: test photos of the goods that were trained; "
+        "_run_spread: between the best and the worst of the trainings, each of another draw of goods and another seed.",
         {f"{frozen}r1_k{k}": None for frozen in ("", "frozen_") for k in (1, 2, 4, 8)},
     ),
     "emb-snack": (

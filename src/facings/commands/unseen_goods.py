@@ -47,6 +47,9 @@ def unseen(runs: Sequence[Path]) -> Taken:
                     share = np.mean([answered(queries, shelf) for shelf in shelves], axis=0)
                     right.setdefault(f"{whose}{way}r1_k{k}", []).append(_by_product(share, queries.labels))
     metrics: Metrics = {name: _over_draws(values) for name, values in right.items()}
+    for k in ENROLLED if len(asked) > 1 else ():
+        shares = [float(parts[:, 0].sum() / parts[:, 1].sum()) for parts in right[f"r1_k{k}"]]
+        metrics[f"r1_k{k}_run_spread"] = {"value": max(shares) - min(shares)}
     return Taken(metrics, [one.seed for one in asked], checksums(asked))
 
 
