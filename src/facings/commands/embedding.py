@@ -106,17 +106,22 @@ class Embedding:
         model: nn.Module | None = None,
         data: RecognitionDataModule | None = None,
     ) -> dict[Averaging, Crops]:
-        """The same averaged over views in each of `ways`; the crop itself, a view of every way, is embedded once."""
+        """The same averaged over views in each of `ways`; the crop itself, a view of every way, is embedded once. On a GPU where
+        there is one."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network = (model or self.model).to(device)
         labels: list[NDArray[np.int64]] = []
         vectors: dict[Averaging, list[Vectors]] = {way: [] for way in ways}
         with torch.inference_mode():
             for batch in (data or self.data).loader(rows):
-                itself = self._embed(model or self.model, batch["crops"])
+                crops = batch["crops"].to(device)
+                itself = self._embed(network, crops)
                 for way in ways:
-                    others = crop_views(batch["crops"], way)[1:]
-                    views = [itself, *(self._embed(model or self.model, view) for view in others)]
-                    vectors[way].append(F.normalize(torch.stack(views).mean(dim=0), dim=1).numpy())
+                    views = [itself, *(self._embed(network, view) for view in crop_views(crops, way)[1:])]
+                    vectors[way].append(F.normalize(torch.stack(views).mean(dim=0), dim=1).cpu().numpy())
                 labels.append(batch["labels"].numpy())
+        # Whoever gave the network may save it.
+        network.cpu()
         return {way: Crops(rows, np.concatenate(labels), np.concatenate(parts)) for way, parts in vectors.items()}
 
     def judged(self, predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
