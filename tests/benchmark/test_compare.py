@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from facings.benchmark.rows import PROTOCOLS, append_rows, read_rows, row, stamp
+from facings.benchmark.rows import append_rows, read_rows, row, stamp
 from facings.commands.benchmark import run
 from facings.commands.benchmark_runs import read_run
 from facings.commands.cli import main
@@ -71,7 +71,7 @@ def test_a_worse_run_loses_and_the_same_one_draws(benchmark_run: Path, spoiled: 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda c: c.update(protocol_version=1), f"protocol frames version {PROTOCOLS['frames']} against 1"),
+        (lambda c: c.update(protocol_version=1), "protocol frames version 2 against 1"),
         (
             lambda c: c["data"]["checksums"].update({"instances_val.json": "0" * 64}),
             "data instances_val.json has checksum",
@@ -103,7 +103,7 @@ def test_what_is_no_run_is_named(benchmark_run: Path, tmp_path: Path, capsys) ->
 def test_rows_carry_where_they_come_from_and_append(benchmark_run: Path, tmp_path: Path) -> None:
     rows = read_rows(benchmark_run / "benchmark.jsonl")
     first = next(entry for entry in rows if entry["metric"] == "ap50")
-    assert (first["protocol"], first["version"]) == ("frames", PROTOCOLS["frames"])
+    assert (first["protocol"], first["version"]) == ("frames", 2)
     assert first["low"] <= first["value"] <= first["high"]
     assert first["bundle"]["name"] == "tiny-1" and len(first["bundle"]["sha256"]) == 64 and first["seeds"] == [0]
     assert set(first["data"]) == {"instances_val.json", "recognition.csv"} and first["commit"] and first["run"] == "."
@@ -131,7 +131,7 @@ def test_robustness_of_the_shop(benchmark_config, tmp_path: Path) -> None:
     assert figures["ap50_loss_tilt"] > 0.2
     of = [entry["loss"] for entry in content["slices"] if entry["corruption"] == "tilt" and entry["metric"] == "ap50"]
     assert figures["ap50_loss_tilt"] == pytest.approx(np.mean(of))
-    assert content["protocol_version"] == PROTOCOLS["robustness"] and content["bundle"]["sha256"] and content["data"]
+    assert content["protocol_version"] == 2 and content["bundle"]["sha256"] and content["data"]
     assert len(read_rows(tmp_path / "benchmark.jsonl")) == 3 + 2 * 12 + 3 * 3
 
 

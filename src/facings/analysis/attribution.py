@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facings.boxes import area, intersection
-from facings.metrics.end_to_end import match_boxes
+from facings.metrics.end_to_end import match_decision
 from facings.structures import Decision, Item
 
 # Of an object. The first three are no errors: `unjudged` was found, but nobody noted its product.
@@ -85,8 +85,7 @@ def attribute_frame(
     if len(products) != len(boxes):
         raise ValueError(f"{len(products)} products for {len(boxes)} boxes; expected one of each (None: not noted)")
     found = np.array([item.box for item in decision.items], np.float32).reshape(-1, 4)
-    scores = np.array([item.detection_score for item in decision.items], np.float32)
-    matched = match_boxes(found, scores, boxes, threshold=threshold)
+    matched = match_decision(decision, boxes, threshold=threshold)
     answers = np.full(len(boxes), -1, np.int64)
     answers[matched[matched >= 0]] = np.flatnonzero(matched >= 0)
     homes, merged, crops = _crops(found, boxes, matched, answers)

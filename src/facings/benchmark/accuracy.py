@@ -23,7 +23,7 @@ from facings.metrics.end_to_end import (
     end_to_end_intervals,
     end_to_end_metrics,
     frame_outcome,
-    match_boxes,
+    match_decision,
 )
 from facings.metrics.matching import box_overlap
 from facings.runtime.decision import decide
@@ -81,11 +81,10 @@ def judged_part(decision: Decision, frame: Frame) -> Decision:
     if not frame.crowds or not decision.items:
         return decision
     boxes = np.array([item.box for item in decision.items], np.float32)
-    scores = np.array([item.detection_score for item in decision.items], np.float32)
     regions = np.array([box for box, _ in frame.crowds], np.float32)
     found, crowd = (xyxy_to_xywh(of).astype(np.float64) for of in (boxes, regions))
     within = box_overlap(found, crowd, np.ones(len(regions), bool)).max(axis=1) >= CROWDED
-    left_out = within & (match_boxes(boxes, scores, frame.boxes) < 0)
+    left_out = within & (match_decision(decision, frame.boxes) < 0)
     return replace(decision, items=tuple(item for item, out in zip(decision.items, left_out, strict=True) if not out))
 
 
@@ -144,9 +143,7 @@ def matched_boxes(answer: Answer) -> NDArray[np.int64]:
     """(N,) for each decision the index of its true box, or -1."""
     if answer.outcome is not None:
         return answer.outcome.matched
-    boxes = np.array([item.box for item in answer.decision.items], np.float32).reshape(-1, 4)
-    scores = np.array([item.detection_score for item in answer.decision.items], np.float32)
-    return match_boxes(boxes, scores, answer.frame.boxes)
+    return match_decision(answer.decision, answer.frame.boxes)
 
 
 def identification_figures(ranks: Sequence[NDArray[np.int64]], *, seed: int = 0) -> tuple[Figures, Intervals]:

@@ -74,6 +74,13 @@ def match_boxes(
     return matched
 
 
+def match_decision(decision: Decision, truth: NDArray[np.float32], *, threshold: float = 0.5) -> NDArray[np.int64]:
+    """(N,) for each item of the decision the index of its true box, or -1, see `match_boxes`."""
+    boxes = np.array([item.box for item in decision.items], np.float32).reshape(-1, 4)
+    scores = np.array([item.detection_score for item in decision.items], np.float32)
+    return match_boxes(boxes, scores, truth, threshold=threshold)
+
+
 def frame_outcome(
     decision: Decision,
     boxes: NDArray[np.float32],
@@ -86,9 +93,7 @@ def frame_outcome(
 
     `enrolled`: the gallery's products; None takes every annotated product to be in it.
     """
-    found = np.array([item.box for item in decision.items], np.float32).reshape(-1, 4)
-    scores = np.array([item.detection_score for item in decision.items], np.float32)
-    matched = match_boxes(found, scores, boxes, threshold=threshold)
+    matched = match_decision(decision, boxes, threshold=threshold)
     counts = dict.fromkeys(COUNTS, 0)
     counts["objects"], counts["decisions"] = len(boxes), len(decision.items)
     counts["enrolled"] = sum(_is_enrolled(product, enrolled) for product in products)
