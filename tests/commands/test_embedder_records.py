@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from facings.commands.run_records import record
 from facings.commands.train import run
 from facings.data.recognition_datamodule import RecognitionDataModule
 from facings.errors import ConfigError
+from facings.tasks.crop_views import Averaging
 from tests.conftest import TINY_EMBEDDER, TinyShop
 
 
@@ -38,6 +40,26 @@ def test_grocery_agrees_with_evaluate(tiny_shop: TinyShop, tmp_path: Path) -> No
     assert metrics["fine_top1_seed_spread"]["value"] == 0.0
     written = json.loads((tmp_path / "emb-grocery.json").read_text())
     assert written["metrics"]["minutes"]["value"] > 0 and written["data"]
+
+
+def test_many_crops_are_embedded_as_few_are(tiny_shop: TinyShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Embedding(tiny_shop.embedder.parent.parent)
+    rows, ways = one.data.gallery_rows, get_args(Averaging)
+    few = one.averages(rows, ways)
+    monkeypatch.setattr(embedding, "EXPORTED_FROM", 1)
+    many = one.averages(rows, ways)
+    assert tuple(few) == tuple(many) == ways
+    for way in ways:
+        np.testing.assert_allclose(many[way].vectors, few[way].vectors, atol=2e-5)
+        np.testing.assert_array_equal(many[way].labels, few[way].labels)
+
+
+def test_a_view_of_several_ways_is_embedded_once(tiny_shop: TinyShop) -> None:
+    one = Embedding(tiny_shop.embedder.parent.parent)
+    seen: list[int] = []
+    one.model.register_forward_hook(lambda module, given, out: seen.append(len(out)))
+    one.averages(one.data.gallery_rows, get_args(Averaging))
+    assert sum(seen) == 12 * len(one.data.gallery_rows)
 
 
 def test_unseen_asks_for_the_strangers_alone(held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

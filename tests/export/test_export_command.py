@@ -143,7 +143,7 @@ def test_export_refuses(tiny_shop: TinyShop, tmp_path: Path) -> None:
         ([*both, "gallery.table=null"], ConfigError, "an embedder needs a gallery"),
         ([*both, "parity.images=null"], ConfigError, "on a folder of real pictures"),
         ([*both, f"parity.images={empty}"], DataError, "holds no picture"),
-        ([*both, "tta=ten"], ConfigError, "tta='ten': expected one of none, flip, multicrop"),
+        ([*both, "tta=ten"], ConfigError, "tta='ten': expected one of none, flip, multicrop, multicrop_flip"),
         ([*both, "opset=13"], ConfigError, "opset=13: expected one of 18"),
         ([*both, "score_threshold=3"], ConfigError, "score_threshold=3: expected a share"),
         ([*both, "version=../x"], ConfigError, "becomes a folder's name"),

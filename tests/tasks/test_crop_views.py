@@ -24,6 +24,11 @@ def test_views_of_a_crop() -> None:
     np.testing.assert_array_equal(mirrored.numpy(), CROPS.numpy()[..., ::-1])
     views = crop_views(CROPS, "multicrop")
     assert len(views) == 6 and views[0] is CROPS and all(view.shape == CROPS.shape for view in views)
+    both = crop_views(CROPS, "multicrop_flip")
+    assert len(both) == 12
+    for number, view in enumerate(views):
+        np.testing.assert_array_equal(both[number].numpy(), view.numpy())
+        np.testing.assert_array_equal(both[6 + number].numpy(), view.numpy()[..., ::-1])
 
 
 def test_the_five_crops_are_pillows() -> None:
@@ -41,7 +46,7 @@ def test_smaller_is_pillows_too() -> None:
     assert resized(CROPS, 32) is CROPS
 
 
-@pytest.mark.parametrize("mode, count", [("flip", 2), ("multicrop", 6)])
+@pytest.mark.parametrize("mode, count", [("flip", 2), ("multicrop", 6), ("multicrop_flip", 12)])
 def test_averaged_is_the_mean_direction_also_in_onnx(mode: str, count: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = colour_embedder()
@@ -61,5 +66,7 @@ def test_averaged_is_the_mean_direction_also_in_onnx(mode: str, count: int, tmp_
 
 
 def test_an_unknown_way_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"task\.module\.tta='ten': expected one of none, flip, multicrop"):
+    with pytest.raises(
+        ConfigError, match=r"task\.module\.tta='ten': expected one of none, flip, multicrop, multicrop_flip"
+    ):
         check_averaging("ten")

@@ -132,8 +132,9 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
     ),
     "emb-grocery": (
         "Trained on the Grocery Store Dataset's train split and its iconic pictures, the embedder classifies its test split by the "
-        "nearest mean of the training photos; _flip: embeddings averaged with those of the mirrored photo; _alone: the trained "
-        "vectors without the frozen backbone's that they are joined with.",
+        "nearest mean of the training photos; _flip: embeddings averaged with those of the mirrored photo, _multicrop: over the "
+        "photo, its corners and its centre, _multicrop_flip: over these and their mirror images; _alone: the trained vectors "
+        "without the frozen backbone's that they are joined with.",
         {"fine_top1": None, "coarse_top1": None, "minutes": MIN},
     ),
     "emb-packshot": (

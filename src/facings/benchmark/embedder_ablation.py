@@ -39,6 +39,7 @@ VARIANTS: dict[str, Variant] = {
 ASKED: dict[str, str] = {
     "flip": "the mean with the mirrored photo's",
     "multicrop": "the mean of six crops",
+    "multicrop_flip": "the mean of six crops and their mirror images",
     "likeliest": "by the likeliest product",
     "joined": "joined with the frozen backbone, by the likeliest product",
 }

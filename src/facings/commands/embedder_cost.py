@@ -19,7 +19,7 @@ from facings.benchmark.graph_latency import time_graphs
 from facings.benchmark.turns import median_of
 from facings.commands.application import user_message
 from facings.commands.composition import compose_verb
-from facings.commands.embedding import Crops, among_nearest, frozen_backbone, right_share
+from facings.commands.embedding import OPSET, Crops, among_nearest, frozen_backbone, right_share
 from facings.commands.run_records import Metrics
 from facings.commands.train import best_checkpoint
 from facings.data.recognition_datamodule import RecognitionDataModule
@@ -36,7 +36,6 @@ from facings.spreading import evenly
 from facings.tasks.checkpoint import checkpoint_config, load_model
 
 EXPERIMENT = "reid/grocery_store"
-OPSET = 20
 Files = dict[str, Path]
 Advance = Callable[[int], None]
 

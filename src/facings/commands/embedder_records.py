@@ -25,7 +25,12 @@ def grocery(runs: Sequence[Path]) -> Taken:
     """`emb-grocery`: one run, or several that differ by seed alone; the first is the record, the rest the spread."""
     asked = [Embedding(run) for run in runs]
     first, metrics = asked[0], Metrics()
-    averaged: Mapping[Averaging, str] = {"none": "", "flip": "_flip"}
+    averaged: Mapping[Averaging, str] = {
+        "none": "",
+        "flip": "_flip",
+        "multicrop": "_multicrop",
+        "multicrop_flip": "_multicrop_flip",
+    }
     seen = [first.averages(rows, tuple(averaged)) for rows in (first.data.gallery_rows, first.data.test_rows)]
     for tta, suffix in averaged.items():
         sides = [crops[tta] for crops in seen]
