@@ -166,13 +166,16 @@ def first_of_each(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> 
     that is dropped itself still drops others, which matters little where the choice has left few doubles.
     """
     x1, y1, x2, y2 = boxes.unbind(dim=-1)
-    width = (torch.minimum(x2[:, :, None], x2[:, None]) - torch.maximum(x1[:, :, None], x1[:, None])).clamp(min=0)
-    height = (torch.minimum(y2[:, :, None], y2[:, None]) - torch.maximum(y1[:, :, None], y1[:, None])).clamp(min=0)
-    area, shared = (x2 - x1).clamp(min=0) * (y2 - y1).clamp(min=0), width * height
-    overlap = shared / (area[:, :, None] + area[:, None] - shared + 1e-7)
-    better = torch.ones(boxes.shape[1], boxes.shape[1], device=boxes.device).triu(1)
-    rivals = better * (labels[:, :, None] == labels[:, None])
-    sorted_scores, order = (scores * ((overlap * rivals).amax(dim=1) <= iou)).sort(dim=1, descending=True)
+    width = torch.minimum(x2[:, :, None], x2[:, None]) - torch.maximum(x1[:, :, None], x1[:, None])
+    height = torch.minimum(y2[:, :, None], y2[:, None]) - torch.maximum(y1[:, :, None], y1[:, None])
+    # shared / (a + b - shared) > iou is shared > (a + b) · iou / (1 + iou): fewer passes over the matrix, which is a good part of
+    # a small detector's time. A negative width leaves nothing shared, as it should.
+    part = (x2 - x1).clamp(min=0) * (y2 - y1).clamp(min=0) * (iou / (1 + iou))
+    over = width * height.relu() - part[:, :, None]
+    better = torch.ones(boxes.shape[1], boxes.shape[1], dtype=torch.bool, device=boxes.device).triu(1)
+    rivals = better & (labels[:, :, None] == labels[:, None])
+    most = over.masked_fill(~rivals, -torch.inf).amax(dim=1)
+    sorted_scores, order = (scores * (most <= part)).sort(dim=1, descending=True)
     return sorted_scores, order
 
 
