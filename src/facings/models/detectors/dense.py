@@ -17,6 +17,8 @@ STRIDES = (8, 16, 32)
 DETAIL_STRIDE = 4
 # The choice counts with its fourth root: enough to tell doubles apart, which the overlaps then drop, and little beside the class's
 # score, which orders finds of different objects better than the choice does (docs/detection.md).
+# Boxes judged at once for doubles.
+OVERLAP_BLOCK = 128
 CHOICE_POWER = 0.25
 
 
@@ -166,16 +168,25 @@ def first_of_each(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> 
     that is dropped itself still drops others, which matters little where the choice has left few doubles.
     """
     x1, y1, x2, y2 = boxes.unbind(dim=-1)
-    width = torch.minimum(x2[:, :, None], x2[:, None]) - torch.maximum(x1[:, :, None], x1[:, None])
-    height = torch.minimum(y2[:, :, None], y2[:, None]) - torch.maximum(y1[:, :, None], y1[:, None])
-    # shared / (a + b - shared) > iou is shared > (a + b) · iou / (1 + iou): fewer passes over the matrix, which is a good part of
-    # a small detector's time. A negative width leaves nothing shared, as it should.
+    # shared / (a + b - shared) > iou is shared > (a + b) · iou / (1 + iou): fewer passes over the matrix.
     part = (x2 - x1).clamp(min=0) * (y2 - y1).clamp(min=0) * (iou / (1 + iou))
-    over = width * height.relu() - part[:, :, None]
-    better = torch.ones(boxes.shape[1], boxes.shape[1], dtype=torch.bool, device=boxes.device).triu(1)
-    rivals = better & (labels[:, :, None] == labels[:, None])
-    most = over.masked_fill(~rivals, -torch.inf).amax(dim=1)
-    sorted_scores, order = (scores * (most <= part)).sort(dim=1, descending=True)
+    most = []
+    # Block by block of boxes that are judged: what lies right of the diagonal alone, and what a processor's cache holds.
+    for start in range(0, boxes.shape[1], OVERLAP_BLOCK):
+        judged = slice(start, start + OVERLAP_BLOCK)
+        above = slice(0, min(judged.stop, boxes.shape[1]))
+        width = torch.minimum(x2[:, above, None], x2[:, None, judged]) - torch.maximum(
+            x1[:, above, None], x1[:, None, judged]
+        )
+        height = torch.minimum(y2[:, above, None], y2[:, None, judged]) - torch.maximum(
+            y1[:, above, None], y1[:, None, judged]
+        )
+        # A negative width leaves nothing shared, as it should.
+        over = width * height.relu() - part[:, above, None]
+        better = torch.ones(over.shape[1:], dtype=torch.bool, device=boxes.device).triu(1 - start)
+        rivals = better & (labels[:, above, None] == labels[:, None, judged])
+        most.append(over.masked_fill(~rivals, -torch.inf).amax(dim=1))
+    sorted_scores, order = (scores * (torch.cat(most, dim=1) <= part)).sort(dim=1, descending=True)
     return sorted_scores, order
 
 
