@@ -81,6 +81,21 @@ def test_first_of_each_agrees_with_nms_where_no_chain_forms() -> None:
     assert 12 <= kept <= 24 and torch.equal(found[1][:, :kept], expected[1][:, :kept])
 
 
+def test_first_of_each_is_the_whole_matrix_of_overlaps() -> None:
+    """300 boxes: two whole blocks and a part, rivals within one and across them."""
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(300, 2, generator=generator) * 100
+    boxes = torch.cat([corners, corners + 20 + torch.rand(300, 2, generator=generator) * 20], dim=1)
+    scores = torch.rand(300, generator=generator).sort(descending=True).values
+    labels = torch.randint(0, 3, (300,), generator=generator)
+    rivals = (box_iou(boxes, boxes) > 0.5) & (labels[:, None] == labels) & torch.ones(300, 300).triu(1).bool()
+    kept = torch.where(~rivals.any(dim=0))[0]
+    assert 100 < len(kept) < 250
+    found, order = first_of_each(boxes[None], scores[None], labels[None], 0.5)
+    assert order[0, : len(kept)].tolist() == kept.tolist()
+    assert found[0, : len(kept)].tolist() == scores[kept].tolist() and not found[0, len(kept) :].any()
+
+
 def test_both_branches_report_no_doubles() -> None:
     model = tiny(num_classes=1).eval()
     with torch.no_grad():

@@ -15,7 +15,7 @@ from facings.data.adapters.snack_shelves import read_snack_shelves
 from facings.data.recognition_datamodule import RecognitionDataModule
 from facings.data.tables import RecognitionRow
 from facings.metrics.retrieval import prototype_predictions
-from facings.tasks.crop_views import Averaging
+from facings.tasks.crop_views import VIEWS
 
 # The frozen backbone that stands beside the synthetic embedder, and the side of its input.
 FLOOR, FLOOR_SIZE = "tf_efficientnet_lite2", 260
@@ -25,14 +25,9 @@ def grocery(runs: Sequence[Path]) -> Taken:
     """`emb-grocery`: one run, or several that differ by seed alone; the first is the record, the rest the spread."""
     asked = [Embedding(run) for run in runs]
     first, metrics = asked[0], Metrics()
-    averaged: Mapping[Averaging, str] = {
-        "none": "",
-        "flip": "_flip",
-        "multicrop": "_multicrop",
-        "multicrop_flip": "_multicrop_flip",
-    }
-    seen = [first.averages(rows, tuple(averaged)) for rows in (first.data.gallery_rows, first.data.test_rows)]
-    for tta, suffix in averaged.items():
+    seen = [first.averages(rows, tuple(VIEWS)) for rows in (first.data.gallery_rows, first.data.test_rows)]
+    for tta in VIEWS:
+        suffix = "" if tta == "none" else f"_{tta}"
         sides = [crops[tta] for crops in seen]
         for ending, crops in ((suffix, sides), (f"{suffix}_alone", first.alone(*sides))):
             right = _classified(first, *crops) if crops else {}

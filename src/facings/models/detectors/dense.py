@@ -17,9 +17,9 @@ STRIDES = (8, 16, 32)
 DETAIL_STRIDE = 4
 # The choice counts with its fourth root: enough to tell doubles apart, which the overlaps then drop, and little beside the class's
 # score, which orders finds of different objects better than the choice does (docs/detection.md).
+CHOICE_POWER = 0.25
 # Boxes judged at once for doubles.
 OVERLAP_BLOCK = 128
-CHOICE_POWER = 0.25
 
 
 class DenseDetector(nn.Module):
@@ -174,13 +174,8 @@ def first_of_each(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> 
     # Block by block of boxes that are judged: what lies right of the diagonal alone, and what a processor's cache holds.
     for start in range(0, boxes.shape[1], OVERLAP_BLOCK):
         judged = slice(start, start + OVERLAP_BLOCK)
-        above = slice(0, min(judged.stop, boxes.shape[1]))
-        width = torch.minimum(x2[:, above, None], x2[:, None, judged]) - torch.maximum(
-            x1[:, above, None], x1[:, None, judged]
-        )
-        height = torch.minimum(y2[:, above, None], y2[:, None, judged]) - torch.maximum(
-            y1[:, above, None], y1[:, None, judged]
-        )
+        above = slice(0, judged.stop)
+        width, height = _common(x1, x2, above, judged), _common(y1, y2, above, judged)
         # A negative width leaves nothing shared, as it should.
         over = width * height.relu() - part[:, above, None]
         better = torch.ones(over.shape[1:], dtype=torch.bool, device=boxes.device).triu(1 - start)
@@ -188,6 +183,12 @@ def first_of_each(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> 
         most.append(over.masked_fill(~rivals, -torch.inf).amax(dim=1))
     sorted_scores, order = (scores * (torch.cat(most, dim=1) <= part)).sort(dim=1, descending=True)
     return sorted_scores, order
+
+
+def _common(low: Tensor, high: Tensor, some: slice, others: slice) -> Tensor:
+    """Intervals (B, N) `low` to `high` → [B, some, others] the length that two have in common, negative where they lie apart."""
+    ends = torch.minimum(high[:, some, None], high[:, None, others])
+    return ends - torch.maximum(low[:, some, None], low[:, None, others])
 
 
 def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> tuple[Tensor, Tensor]:
