@@ -33,10 +33,13 @@ def held_out(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_grocery_agrees_with_evaluate(tiny_shop: TinyShop, tmp_path: Path) -> None:
     folder = tiny_shop.embedder.parent.parent
     metrics = record(RECORDS, "emb-grocery", [folder, folder], command="test", folder=tmp_path)
-    figures = evaluate_checkpoint(compose_verb("evaluate", [f"checkpoint={tiny_shop.embedder}"])).figures
-    for name in ("fine_top1", "coarse_top1"):
-        assert metrics[name]["value"] == pytest.approx(figures[name])
-        assert metrics[name]["low"] <= metrics[name]["value"] <= metrics[name]["high"]
+    for tta, suffix in (("none", "_one_view"), ("multicrop_flip", "")):
+        asked = compose_verb("evaluate", [f"checkpoint={tiny_shop.embedder}", f"tta={tta}"])
+        figures = evaluate_checkpoint(asked).figures
+        for name in ("fine_top1", "coarse_top1"):
+            figure = metrics[f"{name}{suffix}"]
+            assert figure["value"] == pytest.approx(figures[name])
+            assert figure["low"] <= figure["value"] <= figure["high"]
     assert metrics["fine_top1_seed_spread"]["value"] == 0.0
     written = json.loads((tmp_path / "emb-grocery.json").read_text())
     assert written["metrics"]["minutes"]["value"] > 0 and written["data"]
@@ -69,6 +72,7 @@ def test_unseen_asks_for_the_strangers_alone(held_out: Path, tmp_path: Path, mon
     for k in unseen_goods.ENROLLED:
         assert metrics[f"trained_nearest_r1_k{k}"] == metrics[f"frozen_r1_k{k}"]
         assert metrics[f"seen_trained_r1_k{k}"] == metrics[f"seen_frozen_likeliest_r1_k{k}"]
+        assert {f"{way}r1_k{k}" for way in ("", "one_view_", "flip_", "multicrop_")} <= set(metrics)
     assert not any(name.endswith("spread") for name in metrics)
     twice = record(RECORDS, "emb-unseen", [held_out, held_out], command="test", folder=tmp_path)
     assert [twice[f"r1_k{k}_run_spread"]["value"] for k in unseen_goods.ENROLLED] == [0.0] * 4
@@ -98,7 +102,7 @@ def test_the_frozen_backbone_sees_each_photo_once_for_all_runs(
     assert asked[0].data.products != asked[1].data.products
     for one in asked:
         rows = [*one.data.gallery_rows, *one.data.test_rows]
-        together, alone = vectors.crops(one, rows), one.crops(rows, model=asked[0].model)
+        together, alone = vectors.averages(one, rows)["none"], one.crops(rows, model=asked[0].model)
         np.testing.assert_allclose(together.vectors, alone.vectors, atol=1e-5)
         np.testing.assert_array_equal(together.labels, alone.labels)
     assert built == [held_out] and sum(seen) == len(set(rows))

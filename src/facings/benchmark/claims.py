@@ -132,9 +132,9 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
     ),
     "emb-grocery": (
         "Trained on the Grocery Store Dataset's train split and its iconic pictures, the embedder classifies its test split by the "
-        "nearest mean of the training photos; _flip: embeddings averaged with those of the mirrored photo, _multicrop: over the "
-        "photo, its corners and its centre, _multicrop_flip: over these and their mirror images; _alone: the trained vectors "
-        "without the frozen backbone's that they are joined with.",
+        "nearest mean of the training photos, embeddings averaged over twelve views: the photo, its corners, its centre, and their "
+        "mirror images; _multicrop: not mirrored, _flip: over the photo and its mirror image, _one_view: the photo alone; _alone: "
+        "the trained vectors without the frozen backbone's that they are joined with.",
         {"fine_top1": None, "coarse_top1": None, "minutes": MIN},
     ),
     "emb-packshot": (
@@ -146,8 +146,9 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
     "emb-unseen": (
         "Goods that training never saw, enrolled from k photos beside 8 photos of each that it saw: R@1 of their test photos "
         "among all 81, over draws of 20 goods and of photos, by the likeliest product of the trained embedding joined with the "
-        "whitened frozen one. trained_: without the frozen one; frozen_: the ImageNet backbone's mean feature in the same run; "
-        "nearest_: by the nearest view, as frozen_ is without likeliest_; seen_: test photos of the goods that were trained; "
+        "whitened frozen one, averaged over twelve views of each photo; multicrop_, flip_ and one_view_: over six, two and one. At "
+        "one view: trained_: without the frozen one; frozen_: the ImageNet backbone's mean feature in the same run; nearest_: by "
+        "the nearest view, as frozen_ is without likeliest_. seen_: test photos of the goods that were trained; "
         "_run_spread: between the best and the worst of the trainings, each of another draw of goods and another seed.",
         {f"{frozen}r1_k{k}": None for frozen in ("", "frozen_") for k in (1, 2, 4, 8)},
     ),

@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from facings.commands.embedding import Crops, Embedding, among_nearest, checksums, frozen_backbone, right_share
+from facings.commands.embedding import (
+    HEADLINE,
+    Crops,
+    Embedding,
+    among_nearest,
+    checksums,
+    frozen_backbone,
+    named_average,
+    right_share,
+)
 from facings.commands.run_records import Metrics, RunRecord, Taken
 from facings.commands.unseen_goods import unseen
 from facings.data.adapters.snack_shelves import read_snack_shelves
@@ -27,13 +36,16 @@ def grocery(runs: Sequence[Path]) -> Taken:
     first, metrics = asked[0], Metrics()
     seen = [first.averages(rows, tuple(VIEWS)) for rows in (first.data.gallery_rows, first.data.test_rows)]
     for tta in VIEWS:
-        suffix = "" if tta == "none" else f"_{tta}"
+        suffix = "".join(f"_{name}" for name in named_average(tta))
         sides = [crops[tta] for crops in seen]
         for ending, crops in ((suffix, sides), (f"{suffix}_alone", first.alone(*sides))):
             right = _classified(first, *crops) if crops else {}
             metrics |= {f"{name}{ending}": right_share(hits) for name, hits in right.items()}
     metrics["minutes"] = {"value": first.minutes}
-    others = [_classified(one, one.crops(one.data.gallery_rows), one.crops(one.data.test_rows)) for one in asked[1:]]
+    others = [
+        _classified(one, *(one.crops(rows, tta=HEADLINE) for rows in (one.data.gallery_rows, one.data.test_rows)))
+        for one in asked[1:]
+    ]
     for name in ("fine_top1", "coarse_top1"):
         metrics |= _spread(name, metrics, [float(other[name].mean()) for other in others])
     return Taken(metrics, [one.seed for one in asked], checksums(asked))

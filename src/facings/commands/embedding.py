@@ -33,6 +33,8 @@ from facings.tasks.crop_views import VIEWS, Averaging
 
 Vectors = NDArray[np.float32]
 REPEATS = 1000
+# What headline records of crops that are worth the most work a crop average over (`facings evaluate tta=`).
+HEADLINE: Averaging = "multicrop_flip"
 # Crops from which on a graph on ONNX Runtime is worth its making: a third of the time for EfficientNet-Lite2 on one thread.
 EXPORTED_FROM = 500
 OPSET = 20
@@ -54,19 +56,23 @@ class Crops:
 
 
 class FrozenVectors:
-    """Crops through the frozen backbone that runs started from, each once, however many runs ask for it."""
+    """Crops through the frozen backbone that runs started from, averaged over views in each of `ways`; each crop once, however
+    many runs ask for it."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], dict[RecognitionRow, NDArray[np.float32]]] = {}
+    def __init__(self, ways: Sequence[Averaging] = ("none",)) -> None:
+        self.ways = tuple(ways)
+        self._known: dict[tuple[Any, ...], dict[RecognitionRow, Vectors]] = {}
 
-    def crops(self, one: "Embedding", rows: Sequence[RecognitionRow]) -> Crops:
+    def averages(self, one: "Embedding", rows: Sequence[RecognitionRow]) -> dict[Averaging, Crops]:
         """`rows` of the run's data as its frozen backbone sees them, under its labels: runs number products each their own way."""
         data = one.data
         view = (one.backbone, data.image_size, tuple(data.mean), tuple(data.std), data.crop_margin)
         known = self._known.setdefault(view, {})
         if missing := [row for row in dict.fromkeys(rows) if row not in known]:
-            known |= zip(missing, one.crops(missing, model=one.frozen()).vectors, strict=True)
-        return Crops(rows, one.labels(rows), np.stack([known[row] for row in rows]))
+            found = one.averages(missing, self.ways, model=one.frozen())
+            known |= zip(missing, np.stack([found[way].vectors for way in self.ways], axis=1), strict=True)
+        labels, vectors = one.labels(rows), np.stack([known[row] for row in rows], axis=1)
+        return {way: Crops(rows, labels, part) for way, part in zip(self.ways, vectors, strict=True)}
 
 
 class Embedding:
@@ -122,7 +128,8 @@ class Embedding:
         vectors: dict[Averaging, list[Vectors]] = {way: [] for way in ways}
         with embedded_by(network, source.image_size, len(rows) * len(views)) as embed, torch.inference_mode():
             for batch in track(loader, f"{self.run.name}: {len(rows)} crops in {len(views)} views", transient=True):
-                seen = {view: embed(view(batch["crops"])) for view in views}
+                crops = batch["crops"].to(_device())
+                seen = {view: embed(view(crops)) for view in views}
                 for way in ways:
                     mean = torch.stack([seen[view] for view in VIEWS[way]]).mean(dim=0)
                     vectors[way].append(F.normalize(mean, dim=1).numpy())
@@ -149,10 +156,11 @@ class Embedding:
 @contextmanager
 def embedded_by(model: nn.Module, size: int, crops: int) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
     """What embeds `crops` crops [B, 3, S, S] of side `size` fastest: `model` on a GPU where there is one, its graph on ONNX
-    Runtime where the crops are many, `model` itself where they are few. Answers [B, D] float32 on the CPU."""
-    if torch.cuda.is_available():
+    Runtime where the crops are many, `model` itself where they are few. Wants crops on `_device()`, answers [B, D] float32 on
+    the CPU."""
+    if _device() == "cuda":
         with _on_gpu(model):
-            yield lambda batch: _asked(model, batch.to("cuda")).cpu()
+            yield lambda batch: _asked(model, batch).cpu()
     elif crops < EXPORTED_FROM:
         yield lambda batch: _asked(model, batch)
     else:
@@ -161,6 +169,10 @@ def embedded_by(model: nn.Module, size: int, crops: int) -> Iterator[Callable[[t
             export_embedder(model, path, image_size=size, opset=OPSET)
             graph = Session(path, threads=torch.get_num_threads())
         yield lambda batch: torch.from_numpy(graph(crops=batch.numpy())["embeddings"])
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @contextmanager
@@ -220,6 +232,15 @@ def right_share(
         lambda index: float(hits[index].sum() / sizes[index].sum()), len(sizes), repeats=REPEATS
     )
     return {"value": float(right.mean()), "low": low, "high": high}
+
+
+def named_average(way: Averaging) -> list[str]:
+    """What figures of this way are called beside those of `HEADLINE`, which have no name of their own.
+
+    >>> named_average("none"), named_average("flip"), named_average("multicrop_flip")
+    (['one_view'], ['flip'], [])
+    """
+    return [] if way == HEADLINE else ["one_view" if way == "none" else way]
 
 
 def checksums(asked: Sequence[Embedding]) -> dict[str, str]:

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.commands.embedding import REPEATS, Crops, Embedding, FrozenVectors, among_nearest, checksums
+from facings.commands.embedding import (
+    REPEATS,
+    Crops,
+    Embedding,
+    FrozenVectors,
+    among_nearest,
+    checksums,
+    named_average,
+)
 from facings.commands.run_records import Metrics, Taken
 from facings.data.recognition_datamodule import RecognitionDataModule
 from facings.data.recognition_selection import limit_views
@@ -16,6 +24,7 @@ from facings.errors import ConfigError
 from facings.metrics.bootstrap import bootstrap_interval
 from facings.metrics.two_covariance import fit_two_covariance
 from facings.metrics.whitening import fit_whitening, side_by_side
+from facings.tasks.crop_views import VIEWS
 
 ENROLLED = (1, 2, 4, 8)
 # Draws of the photos that a product is enrolled from; each draw of products comes from a training of its own.
@@ -34,7 +43,7 @@ def unseen(runs: Sequence[Path]) -> Taken:
             raise ConfigError(
                 f"{one.run}: saw every product in training; train with data.holdout={{count: 20, draw: 0}}"
             )
-    frozen = FrozenVectors()
+    frozen = FrozenVectors(tuple(VIEWS))
     right: dict[str, list[NDArray[np.float64]]] = {}
     for one in asked:
         strangers = set(one.data.held_out)
@@ -54,16 +63,20 @@ def unseen(runs: Sequence[Path]) -> Taken:
 
 
 def _ways(one: Embedding, frozen: FrozenVectors) -> Mapping[str, tuple[Crops, Answered]]:
-    """By the prefix of their figures: the vectors of all photos, and how a product is found by them.
+    """By the prefix of their figures: the vectors of all photos, and how a product is found by them. The parts of the answer are
+    told for one view of each photo.
 
     Everything is fitted on photos of goods that were trained.
     """
     rows = list(dict.fromkeys([*one.data.train_rows, *one.data.gallery_rows, *one.data.test_rows]))
-    trained, plain = one.crops(rows), frozen.crops(one, rows)
-    known, joined = one.data.train_rows, joined_crops(one, trained, plain)
+    views, plain_views, known = one.averages(rows, tuple(VIEWS)), frozen.averages(one, rows), one.data.train_rows
+    joined = {way: joined_crops(one, views[way], plain_views[way]) for way in VIEWS}
+    trained, plain = views["none"], plain_views["none"]
     return {
-        "": (joined, _likeliest(joined.take(known))),
-        "joined_nearest_": (joined, _nearest),
+        "".join(f"{name}_" for name in named_average(way)): (crops, _likeliest(crops.take(known)))
+        for way, crops in joined.items()
+    } | {
+        "joined_nearest_": (joined["none"], _nearest),
         "trained_": (trained, _likeliest(trained.take(known))),
         "trained_nearest_": (trained, _nearest),
         "frozen_likeliest_": (plain, _likeliest(plain.take(known))),
