@@ -45,8 +45,8 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
     "det-ai231": (
         "Trained on the 693 photos of ai231 grocery masks from packaged ImageNet weights on two cores, the dense detector finds "
         "and outlines the 24 classes on its 153 validation photos better than torchvision's Mask R-CNN over the same backbone "
-        "in the same time; both look at the photo and at tiles of it, whole_: at the photo alone; many_: by the one-to-many "
-        "branch with NMS.",
+        "in the same time; both look at the photo and at tiles of it, with NMS, ours by its one-to-many branch; whole_: at the photo "
+        "alone; one_to_one_: by the branch that needs no NMS.",
         {
             "box_ap": None,
             "mask_ap": None,
@@ -54,8 +54,8 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
             "mask_rcnn_mask_ap": None,
             "whole_box_ap": None,
             "whole_mask_ap": None,
-            "many_box_ap": None,
-            "many_mask_ap": None,
+            "one_to_one_box_ap": None,
+            "one_to_one_mask_ap": None,
             "minutes": MIN,
             "mask_rcnn_minutes": MIN,
         },
@@ -146,8 +146,8 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
     "emb-unseen": (
         "Goods that training never saw, enrolled from k photos beside 8 photos of each that it saw: R@1 of their test photos "
         "among all 81, over draws of 20 goods and of photos, by the likeliest product of the trained embedding joined with the "
-        "whitened frozen one, averaged over twelve views of each photo; multicrop_, flip_ and one_view_: over six, two and one. At "
-        "one view: trained_: without the frozen one; frozen_: the ImageNet backbone's mean feature in the same run; nearest_: by "
+        "whitened frozen one, averaged over twelve views of each photo; one_view_: by the photo alone, as what follows is. "
+        "trained_: without the frozen one; frozen_: the ImageNet backbone's mean feature in the same run; nearest_: by "
         "the nearest view, as frozen_ is without likeliest_. seen_: test photos of the goods that were trained; "
         "_run_spread: between the best and the worst of the trainings, each of another draw of goods and another seed.",
         {f"{frozen}r1_k{k}": None for frozen in ("", "frozen_") for k in (1, 2, 4, 8)},

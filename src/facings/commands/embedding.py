@@ -55,32 +55,12 @@ class Crops:
         return Crops(rows, self.labels[index], self.vectors[index])
 
 
-class FrozenVectors:
-    """Crops through the frozen backbone that runs started from, averaged over views in each of `ways`; each crop once, however
-    many runs ask for it."""
-
-    def __init__(self, ways: Sequence[Averaging] = ("none",)) -> None:
-        self.ways = tuple(ways)
-        self._known: dict[tuple[Any, ...], dict[RecognitionRow, Vectors]] = {}
-
-    def averages(self, one: "Embedding", rows: Sequence[RecognitionRow]) -> dict[Averaging, Crops]:
-        """`rows` of the run's data as its frozen backbone sees them, under its labels: runs number products each their own way."""
-        data = one.data
-        view = (one.backbone, data.image_size, tuple(data.mean), tuple(data.std), data.crop_margin)
-        known = self._known.setdefault(view, {})
-        if missing := [row for row in dict.fromkeys(rows) if row not in known]:
-            found = one.averages(missing, self.ways, model=one.frozen())
-            known |= zip(missing, np.stack([found[way].vectors for way in self.ways], axis=1), strict=True)
-        labels, vectors = one.labels(rows), np.stack([known[row] for row in rows], axis=1)
-        return {way: Crops(rows, labels, part) for way, part in zip(self.ways, vectors, strict=True)}
-
-
 class Embedding:
     """A finished run's model, and the frozen backbone that it started from, asked about its data."""
 
     def __init__(self, run: Path) -> None:
-        cfg = compose_verb("evaluate", [f"checkpoint={best_checkpoint(run)}"])
-        self.run = run
+        self.run, self.checkpoint = run, best_checkpoint(run)
+        cfg = compose_verb("evaluate", [f"checkpoint={self.checkpoint}"])
         self.model, data, self.config = checkpoint_data(cfg)
         if not isinstance(data, RecognitionDataModule):
             raise ConfigError(f"{run}: not an embedder's run")

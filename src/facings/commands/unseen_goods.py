@@ -7,15 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.commands.embedding import (
-    REPEATS,
-    Crops,
-    Embedding,
-    FrozenVectors,
-    among_nearest,
-    checksums,
-    named_average,
-)
+from facings.commands.embedding import HEADLINE, REPEATS, Crops, Embedding, among_nearest, checksums, named_average
+from facings.commands.kept_vectors import KeptVectors
 from facings.commands.run_records import Metrics, Taken
 from facings.data.recognition_datamodule import RecognitionDataModule
 from facings.data.recognition_selection import limit_views
@@ -24,13 +17,14 @@ from facings.errors import ConfigError
 from facings.metrics.bootstrap import bootstrap_interval
 from facings.metrics.two_covariance import fit_two_covariance
 from facings.metrics.whitening import fit_whitening, side_by_side
-from facings.tasks.crop_views import VIEWS
+from facings.tasks.crop_views import Averaging
 
 ENROLLED = (1, 2, 4, 8)
 # Draws of the photos that a product is enrolled from; each draw of products comes from a training of its own.
 PHOTO_DRAWS = 5
 # Views of a trained product in the gallery, when goods it never saw are enrolled beside them.
 GALLERY_VIEWS = 8
+AVERAGES: tuple[Averaging, ...] = ("none", HEADLINE)
 # Queries and gallery in, whether each query got the right product out.
 Answered = Callable[[Crops, Crops], NDArray[np.bool_]]
 
@@ -43,11 +37,11 @@ def unseen(runs: Sequence[Path]) -> Taken:
             raise ConfigError(
                 f"{one.run}: saw every product in training; train with data.holdout={{count: 20, draw: 0}}"
             )
-    frozen = FrozenVectors(tuple(VIEWS))
+    kept = KeptVectors(AVERAGES)
     right: dict[str, list[NDArray[np.float64]]] = {}
     for one in asked:
         strangers = set(one.data.held_out)
-        for way, (crops, answered) in _ways(one, frozen).items():
+        for way, (crops, answered) in _ways(one, kept).items():
             for k in ENROLLED:
                 shelves = [crops.take(_shelf(one.data, k, draw)) for draw in range(PHOTO_DRAWS)]
                 for whose in ("", "seen_"):
@@ -62,15 +56,15 @@ def unseen(runs: Sequence[Path]) -> Taken:
     return Taken(metrics, [one.seed for one in asked], checksums(asked))
 
 
-def _ways(one: Embedding, frozen: FrozenVectors) -> Mapping[str, tuple[Crops, Answered]]:
+def _ways(one: Embedding, kept: KeptVectors) -> Mapping[str, tuple[Crops, Answered]]:
     """By the prefix of their figures: the vectors of all photos, and how a product is found by them. The parts of the answer are
     told for one view of each photo.
 
     Everything is fitted on photos of goods that were trained.
     """
     rows = list(dict.fromkeys([*one.data.train_rows, *one.data.gallery_rows, *one.data.test_rows]))
-    views, plain_views, known = one.averages(rows, tuple(VIEWS)), frozen.averages(one, rows), one.data.train_rows
-    joined = {way: joined_crops(one, views[way], plain_views[way]) for way in VIEWS}
+    views, plain_views, known = kept.trained(one, rows), kept.frozen(one, rows), one.data.train_rows
+    joined = {way: joined_crops(one, views[way], plain_views[way]) for way in AVERAGES}
     trained, plain = views["none"], plain_views["none"]
     return {
         "".join(f"{name}_" for name in named_average(way)): (crops, _likeliest(crops.take(known)))
