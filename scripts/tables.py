@@ -1,6 +1,7 @@
 """Write the tables of README.md and docs/*.md from the records in results/, between `<!-- results:ID … -->` marks.
 
-`<!-- results:spine-snack spine-grocery -->` … `<!-- /results -->`: the metrics of these records, in this order.
+`<!-- results:spine-snack spine-grocery -->` … `<!-- /results -->`: the metrics of these records, in this order;
+`<!-- headlines:… -->` … `<!-- /results -->`: of each record only those that its claim is about.
 `--check` writes nothing and fails where a page differs: a figure in a page is a figure of a record, or a test says so.
 """
 
@@ -11,14 +12,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from facings.benchmark.claims import CLAIMS
 from facings.benchmark.record import read_results
 from facings.commands.script import script
 from facings.errors import ConfigError
 from facings.files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"(<!-- results:(?P<ids>[^>]*?) -->\n)(?P<body>.*?)(<!-- /results -->)", re.DOTALL)
-OPENING = re.compile(r"<!-- results:")
+BLOCK = re.compile(
+    r"(<!-- (?P<what>results|headlines):(?P<ids>[^>]*?) -->\n)(?P<body>.*?)(<!-- /results -->)", re.DOTALL
+)
+OPENING = re.compile(r"<!-- (?:results|headlines):")
 
 
 @script(__file__)
@@ -63,11 +67,22 @@ def with_tables(text: str, records: Mapping[str, Mapping[str, Any]], *, source: 
         missing = [identifier for identifier in identifiers if identifier not in records]
         if missing or not identifiers:
             name = missing[0] if missing else ""
-            raise ConfigError(f"{source}: results:{name} names no record; results/ has {', '.join(records) or 'none'}")
+            raise ConfigError(
+                f"{source}: {match['what']}:{name} names no record; results/ has {', '.join(records) or 'none'}"
+            )
         root = "../" * (len(Path(source).parts) - 1)
-        return match[1] + table([records[identifier] for identifier in identifiers], root=root) + match[4]
+        chosen = [records[identifier] for identifier in identifiers]
+        if match["what"] == "headlines":
+            chosen = [headlines(record) for record in chosen]
+        return match[1] + table(chosen, root=root) + match[5]
 
     return BLOCK.sub(fill, text)
+
+
+def headlines(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with the metrics that its claim is about; all of one that has no claim."""
+    _, wanted = CLAIMS.get(record["id"], ("", record["metrics"]))
+    return {**record, "metrics": {name: metric for name, metric in record["metrics"].items() if name in wanted}}
 
 
 def table(records: Sequence[Mapping[str, Any]], *, root: str = "") -> str:

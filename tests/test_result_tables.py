@@ -56,6 +56,17 @@ def test_writes_between_the_marks_only_and_is_stable(tables: ModuleType, pages: 
     assert tables.refresh(pages, write=False) == []
 
 
+def test_headlines_are_what_the_claim_is_about(tables: ModuleType, pages: Path) -> None:
+    path = pages / "results" / "spine-snack.json"
+    found = json.loads(path.read_text())
+    found["metrics"]["beside"] = {"value": 0.5}
+    path.write_text(json.dumps(found))
+    (pages / "README.md").write_text("<!-- headlines:spine-snack -->\n<!-- /results -->\n")
+    tables.refresh(pages, write=True)
+    assert "`ap50`" in (pages / "README.md").read_text() and "`beside`" not in (pages / "README.md").read_text()
+    assert "`beside`" in (pages / "docs" / "deep" / "b.md").read_text()
+
+
 def test_a_changed_record_makes_the_pages_stale(tables: ModuleType, pages: Path) -> None:
     tables.refresh(pages, write=True)
     path = pages / "results" / "spine-snack.json"
