@@ -45,8 +45,8 @@ CLAIMS: dict[str, tuple[str, dict[str, str | None]]] = {
     "det-ai231": (
         "Trained on the 693 photos of ai231 grocery masks from packaged ImageNet weights on two cores, the dense detector finds "
         "and outlines the 24 classes on its 153 validation photos better than torchvision's Mask R-CNN over the same backbone "
-        "in the same time; both look at the photo and at tiles of it, with NMS, ours by its one-to-many branch; whole_: at the photo "
-        "alone; one_to_one_: by the branch that needs no NMS.",
+        "in the same time; both look at the photo and at tiles of it, with NMS, ours by its one-to-many branch; whole_: at the "
+        "photo alone; one_to_one_: by the branch that needs no NMS.",
         {
             "box_ap": None,
             "mask_ap": None,
