@@ -13,9 +13,9 @@ from facings.commands.embedding import (
     Crops,
     Embedding,
     among_nearest,
+    average_name,
     checksums,
     frozen_backbone,
-    named_average,
     right_share,
 )
 from facings.commands.run_records import Metrics, RunRecord, Taken
@@ -36,7 +36,7 @@ def grocery(runs: Sequence[Path]) -> Taken:
     first, metrics = asked[0], Metrics()
     seen = [first.averages(rows, tuple(VIEWS)) for rows in (first.data.gallery_rows, first.data.test_rows)]
     for tta in VIEWS:
-        suffix = "".join(f"_{name}" for name in named_average(tta))
+        suffix = average_name(tta, before="_")
         sides = [crops[tta] for crops in seen]
         for ending, crops in ((suffix, sides), (f"{suffix}_alone", first.alone(*sides))):
             right = _classified(first, *crops) if crops else {}

@@ -214,13 +214,14 @@ def right_share(
     return {"value": float(right.mean()), "low": low, "high": high}
 
 
-def named_average(way: Averaging) -> list[str]:
-    """What figures of this way are called beside those of `HEADLINE`, which have no name of their own.
+def average_name(way: Averaging, *, before: str = "", after: str = "") -> str:
+    """What figures of this way are called, between `before` and `after`; nothing for those of `HEADLINE`.
 
-    >>> named_average("none"), named_average("flip"), named_average("multicrop_flip")
-    (['one_view'], ['flip'], [])
+    >>> average_name("none", before="_"), average_name("flip", after="_"), average_name("multicrop_flip", before="_")
+    ('_one_view', 'flip_', '')
     """
-    return [] if way == HEADLINE else ["one_view" if way == "none" else way]
+    name = "one_view" if way == "none" else way
+    return "" if way == HEADLINE else f"{before}{name}{after}"
 
 
 def checksums(asked: Sequence[Embedding]) -> dict[str, str]:

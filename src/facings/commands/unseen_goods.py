@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facings.commands.embedding import HEADLINE, REPEATS, Crops, Embedding, among_nearest, checksums, named_average
+from facings.commands.embedding import HEADLINE, REPEATS, Crops, Embedding, among_nearest, average_name, checksums
 from facings.commands.kept_vectors import KeptVectors
 from facings.commands.run_records import Metrics, Taken
 from facings.data.recognition_datamodule import RecognitionDataModule
@@ -66,10 +66,7 @@ def _ways(one: Embedding, kept: KeptVectors) -> Mapping[str, tuple[Crops, Answer
     views, plain_views, known = kept.trained(one, rows), kept.frozen(one, rows), one.data.train_rows
     joined = {way: joined_crops(one, views[way], plain_views[way]) for way in AVERAGES}
     trained, plain = views["none"], plain_views["none"]
-    return {
-        "".join(f"{name}_" for name in named_average(way)): (crops, _likeliest(crops.take(known)))
-        for way, crops in joined.items()
-    } | {
+    return {average_name(way, after="_"): (crops, _likeliest(crops.take(known))) for way, crops in joined.items()} | {
         "joined_nearest_": (joined["none"], _nearest),
         "trained_": (trained, _likeliest(trained.take(known))),
         "trained_nearest_": (trained, _nearest),
