@@ -49,7 +49,7 @@ def test_what_was_kept_is_not_made_again(shop: Embedding) -> None:
     plain = shop.averages(rows, ("none", "flip"))
     for way in ("none", "flip"):
         np.testing.assert_array_equal(again[way].vectors[:4], first[way].vectors)
-        np.testing.assert_allclose(again[way].vectors, plain[way].vectors, atol=1e-3)
+        np.testing.assert_allclose(again[way].vectors, plain[way].vectors, atol=5e-4)
         np.testing.assert_allclose(np.linalg.norm(again[way].vectors, axis=1), 1, atol=1e-6)
         np.testing.assert_array_equal(again[way].labels, plain[way].labels)
 
@@ -96,10 +96,11 @@ def test_the_frozen_backbone_sees_each_photo_once_for_all_runs(
     # The tiny backbone has no packaged weights.
     monkeypatch.setattr(Embedding, "frozen", frozen)
     assert asked[0].data.products != asked[1].data.products
-    for one in asked:
-        rows = [*one.data.gallery_rows, *one.data.test_rows]
-        together = kept.frozen(one, rows)["none"]
-        assert sum(seen) == len(set(rows)) and built == [asked[0].run]
-        np.testing.assert_array_equal(together.labels, one.labels(rows))
-    alone = asked[1].crops(rows, model=backbone)
-    np.testing.assert_allclose(together.vectors, alone.vectors, atol=1e-3)
+    rows = [[*one.data.gallery_rows, *one.data.test_rows] for one in asked]
+    together = [kept.frozen(one, of_one)["none"] for one, of_one in zip(asked, rows, strict=True)]
+    assert built == [asked[0].run] and sum(seen) == len(set(rows[0])) == len(set(rows[1]))
+    for one, of_one, found in zip(asked, rows, together, strict=True):
+        alone = one.crops(of_one, model=backbone)
+        # What half precision takes from a coordinate of a unit vector.
+        np.testing.assert_allclose(found.vectors, alone.vectors, atol=5e-4)
+        np.testing.assert_array_equal(found.labels, alone.labels)

@@ -47,7 +47,8 @@ class KeptVectors:
         seen = (data.image_size, *map(float, (*data.mean, *data.std, data.crop_margin)))
         key = hashlib.sha256(repr((name, self.ways, seen)).encode()).hexdigest()[:16]
         known, path = self._known.setdefault(key, {}), one.run / "vectors" / f"{key}.npz"
-        asked = {_crop_name(row): row for row in rows}
+        names = [_crop_name(row) for row in rows]
+        asked = dict(zip(names, rows, strict=True))
         beside = {} if known.keys() >= asked.keys() else _read(path)
         known |= beside
         if missing := {crop: row for crop, row in asked.items() if crop not in known}:
@@ -56,7 +57,7 @@ class KeptVectors:
             beside |= zip(missing, made, strict=True)
             known |= beside
             _write(path, beside)
-        vectors = np.stack([known[_crop_name(row)] for row in rows], axis=1).astype(np.float32)
+        vectors = np.stack([known[crop] for crop in names], axis=1).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
         return {way: Crops(rows, one.labels(rows), part) for way, part in zip(self.ways, vectors, strict=True)}
 
