@@ -18,6 +18,7 @@ from facings.commands.embedding import (
     frozen_backbone,
     right_share,
 )
+from facings.commands.kept_vectors import KeptVectors
 from facings.commands.run_records import Metrics, RunRecord, Taken
 from facings.commands.unseen_goods import unseen
 from facings.data.adapters.snack_shelves import read_snack_shelves
@@ -33,8 +34,8 @@ FLOOR, FLOOR_SIZE = "tf_efficientnet_lite2", 260
 def grocery(runs: Sequence[Path]) -> Taken:
     """`emb-grocery`: one run, or several that differ by seed alone; the first is the record, the rest the spread."""
     asked = [Embedding(run) for run in runs]
-    first, metrics = asked[0], Metrics()
-    seen = [first.averages(rows, tuple(VIEWS)) for rows in (first.data.gallery_rows, first.data.test_rows)]
+    first, metrics, kept = asked[0], Metrics(), KeptVectors(tuple(VIEWS))
+    seen = [kept.trained(first, rows) for rows in (first.data.gallery_rows, first.data.test_rows)]
     for tta in VIEWS:
         suffix = average_name(tta, before="_")
         sides = [crops[tta] for crops in seen]
@@ -43,7 +44,7 @@ def grocery(runs: Sequence[Path]) -> Taken:
             metrics |= {f"{name}{ending}": right_share(hits) for name, hits in right.items()}
     metrics["minutes"] = {"value": first.minutes}
     others = [
-        _classified(one, *(one.crops(rows, tta=HEADLINE) for rows in (one.data.gallery_rows, one.data.test_rows)))
+        _classified(one, *(kept.trained(one, rows)[HEADLINE] for rows in (one.data.gallery_rows, one.data.test_rows)))
         for one in asked[1:]
     ]
     for name in ("fine_top1", "coarse_top1"):
