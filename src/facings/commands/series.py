@@ -13,9 +13,15 @@ def finish_runs(
 ) -> None:
     """Have `make` finish the run of each name of `labels` whose `folder` holds no results yet, in order."""
     took: list[float] = []
-    for number, (name, label) in enumerate(labels.items(), start=1):
-        left = f", about {sum(took) / len(took) * (len(labels) - number + 1):.0f} min left" if took else ""
-        console.rule(f"{number}/{len(labels)} {label}{left}", align="left")
-        if not (folder(name) / "results.json").is_file():
+    names = list(labels)
+    for number, name in enumerate(names):
+        unfinished = sum(not _finished(folder(later)) for later in names[number:])
+        left = f", about {sum(took) / len(took) * unfinished:.0f} min left" if took and unfinished else ""
+        console.rule(f"{number + 1}/{len(names)} {labels[name]}{left}", align="left")
+        if not _finished(folder(name)):
             make(name)
         took.append(run_minutes(folder(name)))
+
+
+def _finished(run: Path) -> bool:
+    return (run / "results.json").is_file()
