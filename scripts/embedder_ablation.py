@@ -1,6 +1,6 @@
 """Which ingredient of an embedder's training brings what on the Grocery Store Dataset: a short one, with one thing different each.
 
-    python scripts/embedder_ablation.py --data-dir DATA --result emb-ingredients     # two hours on one core
+    python scripts/embedder_ablation.py --data-dir DATA --result emb-ingredients     # two hours and a half on one core
     python scripts/embedder_ablation.py --data-dir DATA --only no_average small      # two of them, and the recipe
 
 DATA holds grocery_store. All start from the same ImageNet weights, one at a time, and are asked for the product of each test photo
