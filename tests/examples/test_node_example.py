@@ -37,7 +37,8 @@ def test_the_record_counts_identical_decisions(program: list[str], lively_bundle
     found = compare_golden(program[:2], lively_bundle)
     assert found.share == 1 and len(found.faults) == 2 and found.items >= 20
     strict = Path(shutil.copytree(lively_bundle, tmp_path / "strict"))
-    edit(strict, "postprocess.json", standard={"false_accept": 0.05})
+    standard = {"false_accept": 0.05, "coverage": 0.95, "category_error": 0.03, "pick_list": 3}
+    edit(strict, "postprocess.json", standard={**standard, "unit": "estimated", "margin": 1.0})
     reseal(strict)
     with pytest.raises(BundleError, match=r"cannot decide on 000: .*decides by a standard"):
         compare_golden(program[:2], strict)

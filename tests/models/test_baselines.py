@@ -320,14 +320,16 @@ def test_mask_rcnn_learns_a_picture_by_heart() -> None:
     model.eval()
     with torch.no_grad():
         found = model.predict(pixels, top_k=20)
-    boxes, labels = found["boxes"][0], found["labels"][0]
-    masks = paste_masks_in_image(found["masks"][0][:, None], boxes, (SIZE, SIZE))[:, 0] > 0.5
+    # A doubtful double of another class may lie nearer to an object than what is found there with certainty.
+    sure = found["scores"][0] > 0.5
+    boxes, labels = found["boxes"][0, sure], found["labels"][0, sure]
+    masks = paste_masks_in_image(found["masks"][0, sure][:, None], boxes, (SIZE, SIZE))[:, 0] > 0.5
     overlaps = []
     for m, (box, label) in enumerate(zip(targets[0]["boxes"], targets[0]["labels"], strict=True)):
         best = int(box_iou(box[None], boxes).argmax())
         truth = targets[0]["masks"] == m + 1
         overlaps.append(float((masks[best] & truth).sum() / (masks[best] | truth).sum()))
-        assert labels[best] == label and found["scores"][0, best] > 0.5
+        assert labels[best] == label
     assert min(overlaps) > 0.65 and sum(overlaps) / 3 > 0.75, overlaps
 
 
